@@ -1,0 +1,25 @@
+//! The vocabulary of Zhiyin: events, items, users, decisions, limits, and the ports through which the engine reaches storage.
+//!
+//! This crate does no I/O and knows no model. Everything else depends on it; it depends on nothing of ours.
+
+pub mod clock;
+pub mod decision;
+pub mod event;
+pub mod ids;
+pub mod interaction;
+pub mod item;
+pub mod kind;
+pub mod limits;
+pub mod problem;
+pub mod storage;
+pub mod user;
+
+pub use clock::{Clock, SystemClock, TestClock};
+pub use decision::{Decision, DecisionId, ShownItem};
+pub use event::{Event, EventInput, TimeInput};
+pub use ids::{ActorIx, ExternalId, ItemIx};
+pub use interaction::{Interaction, Weight};
+pub use item::Item;
+pub use kind::{Kind, KindWeights};
+pub use problem::Problem;
+pub use user::User;

@@ -1,0 +1,185 @@
+//! Configuration of the engine. Every value has a default; the commented file that ships with the binary lists them all.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineConfig {
+    /// What is taken in.
+    pub events: EventsConfig,
+    /// Rules of cleaning.
+    pub cleaning: CleaningConfig,
+    /// Online state and its snapshots.
+    pub state: StateConfig,
+    /// How recommendations are made when the request doesn't say.
+    pub recommend: RecommendConfig,
+    /// Training.
+    pub train: TrainConfig,
+}
+
+/// What is taken in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventsConfig {
+    /// Weight of event kinds by name: overrides the built-in ones and declares custom ones.
+    pub weights: BTreeMap<String, f32>,
+    /// Whether an event may name a user or session that isn't known yet.
+    pub create_unknown_users: bool,
+    /// Whether an event may name an item that isn't in the catalogue yet.
+    pub create_unknown_items: bool,
+    /// User attribute that segments popularity and preferences.
+    pub segment_attribute: String,
+    /// A rating below this many stars counts against the item.
+    pub rating_positive_min: f64,
+}
+
+impl Default for EventsConfig {
+    fn default() -> Self {
+        Self {
+            weights: BTreeMap::new(),
+            create_unknown_users: true,
+            create_unknown_items: true,
+            segment_attribute: "country".into(),
+            rating_positive_min: 3.0,
+        }
+    }
+}
+
+/// Limits of the cleaning rules.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CleaningConfig {
+    /// A time further than this in the future is refused; one nearer is set to now (clock skew).
+    pub future_seconds_max: i64,
+    /// A time further than this in the past is refused; 0 for no limit.
+    pub past_days_max: i64,
+    /// Events of one actor within a minute of their own time beyond which the rest count as a burst (a bot); 0 for no limit.
+    pub events_per_minute_max: u32,
+    /// The same event (actor, kind, item) within this many milliseconds is a duplicate even with another id; 0 for no check.
+    pub repeat_ms: i64,
+    /// A quantity is an outlier when log(quantity) is further than this many robust standard deviations (1.4826 × median absolute
+    /// deviation) from the item's median; its quantity is set to the limit. 0 for no check.
+    pub outlier_deviations_max: f64,
+    /// Pieces that are never an outlier.
+    pub outlier_quantity_min: f64,
+    /// Pieces above which an event is refused.
+    pub quantity_max: f64,
+    /// Price of one piece above which an event is refused.
+    pub price_max: f64,
+    /// Seconds of dwell to which longer ones are cut.
+    pub dwell_seconds_max: f64,
+    /// Stars of a rating: lowest and highest.
+    pub rating_range: (f64, f64),
+}
+
+impl Default for CleaningConfig {
+    fn default() -> Self {
+        Self {
+            future_seconds_max: 300,
+            past_days_max: 0,
+            events_per_minute_max: 600,
+            repeat_ms: 0,
+            outlier_deviations_max: 6.0,
+            outlier_quantity_min: 100.0,
+            quantity_max: 1_000_000.0,
+            price_max: 10_000_000.0,
+            dwell_seconds_max: 86_400.0,
+            rating_range: (0.0, 10.0),
+        }
+    }
+}
+
+/// Online state and its snapshots.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StateConfig {
+    /// Bytes of histories that stay in memory; beyond that the least recently used ones are read from the log when needed.
+    pub histories_bytes_max: usize,
+    /// Events after which a snapshot is taken.
+    pub snapshot_every_events: u64,
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        Self { histories_bytes_max: 1 << 30, snapshot_every_events: 1_000_000 }
+    }
+}
+
+/// How recommendations are made when the request doesn't say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecommendConfig {
+    /// Which items of the actor's history are left out of the list.
+    pub exclude_seen: ExcludeSeen,
+    /// Weight of diversity between 0 (scores alone) and 1.
+    pub diversity: f32,
+    /// Share of the positions that cold items get when exploration is on.
+    pub cold_share: f32,
+    /// An item with fewer interactions than this is cold.
+    pub cold_interactions_max: u64,
+    /// Whether exploration is on.
+    pub explore: bool,
+    /// How much similarity to disliked and skipped items costs.
+    pub dislike_penalty: f32,
+    /// Names of sources that are switched off.
+    pub disabled_sources: Vec<String>,
+}
+
+impl Default for RecommendConfig {
+    fn default() -> Self {
+        Self {
+            exclude_seen: ExcludeSeen::Consumed,
+            diversity: 0.0,
+            cold_share: 0.1,
+            cold_interactions_max: 5,
+            explore: false,
+            dislike_penalty: 0.5,
+            disabled_sources: Vec::new(),
+        }
+    }
+}
+
+/// Which items of the actor's history are left out of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExcludeSeen {
+    /// None: repeats are welcome (groceries, music).
+    None,
+    /// Those bought, rated, reviewed, played or disliked.
+    Consumed,
+    /// All that the actor ever interacted with.
+    All,
+}
+
+/// Training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// How much is tried to choose hyper-parameters.
+    pub tune: Tune,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Fewer events than this and no model is trained.
+    pub events_min: u64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self { tune: Tune::Quick, seed: 42, events_min: 1_000 }
+    }
+}
+
+/// How much is tried to choose hyper-parameters on the validation part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tune {
+    /// Defaults only.
+    None,
+    /// One pass over each hyper-parameter on a sample of users.
+    Quick,
+    /// Passes until nothing improves, on all users.
+    Full,
+}

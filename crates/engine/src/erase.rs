@@ -1,0 +1,132 @@
+//! Forgetting a user for good, and exchanging the online models.
+//!
+//! Both rest on the invariant of [`crate::state`]: the models are the sum of the steps of all actors' effective sequences. An actor
+//! is forgotten by unfolding their sequence. Models that were fitted a while ago are brought up to date by exchanging, for every
+//! actor whose sequence has changed since, the old steps for the new ones.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use zhiyin_core::{
+    ActorIx, ItemIx, Problem,
+    storage::{ActorKind, Erased},
+};
+use zhiyin_models::{Dataset, Histories};
+
+use crate::{
+    engine::{Core, Frozen},
+    error::EngineError,
+    online::OnlineModels,
+    state::{Sequence, fold_all, unfold_all},
+    writer::Writer,
+};
+
+/// Events that are read at once.
+const ROWS: usize = 8_192;
+
+impl Writer {
+    /// Erases a user and the tied sessions.
+    ///
+    /// Snapshots hold the user's history and go first: should the process die before the state is clean, the next start rebuilds it
+    /// from the log, which doesn't have the user any more.
+    pub(crate) fn delete_user(&mut self, id: &str) -> Result<Erased, EngineError> {
+        let core = Arc::clone(&self.core);
+        let group = {
+            let state = core.state.read();
+            let user = state.actors.find(ActorKind::User, id);
+            user.map(|ix| state.actors.group(ix))
+        };
+        let Some(group) = group else {
+            let rule = format!("{id:?} does not exist");
+            return Err(EngineError::NotFound(Problem::field("user", rule, "check the name; an erased user stays erased")));
+        };
+        let events = core.storage.events_of(&group)?;
+        core.snapshots.remove_all()?;
+        self.snapshot_due = true;
+        let erased = core.storage.erase(&group)?;
+        let meaning = core.state.read().meaning().clone();
+        for &ix in &group {
+            let own = || events.iter().filter(|event| event.staged.actor == ix);
+            self.unfold(ix, &Sequence::of(&meaning, own()));
+            core.state.write().remove_actor(ix, own().count() as u64);
+        }
+        events.iter().for_each(|event| self.habits.forget(&event.staged.event));
+        Ok(erased)
+    }
+
+    /// Puts models that were fitted on `frozen` in the place of the present ones.
+    pub(crate) fn replace(&mut self, frozen: Frozen, mut models: OnlineModels) -> Result<(), EngineError> {
+        let core = Arc::clone(&self.core);
+        for ix in changed_since(&core, &frozen)? {
+            exchange(&core, &frozen.data, &mut models, ix)?;
+        }
+        let (changed, gone) = changed_items(&core, &frozen.data);
+        {
+            let state = core.state.read();
+            models.content.upsert_all(changed.into_iter().map(|ix| (ix, state.items.facts(ix))));
+        }
+        gone.into_iter().for_each(|ix| models.remove_item(ix));
+        crate::open::write_params(&core.params_file, &models.params())?;
+        core.state.write().models = models;
+        // Older snapshots have other hyper-parameters and would be passed over at the next start.
+        self.snapshot_or_warn();
+        Ok(())
+    }
+}
+
+/// Actors whose sequence or segment may differ from the frozen one.
+fn changed_since(core: &Core, frozen: &Frozen) -> Result<BTreeSet<ActorIx>, EngineError> {
+    let mut changed = BTreeSet::new();
+    let mut after = frozen.position;
+    loop {
+        let events = core.storage.events_after(after, ROWS)?;
+        let Some(last) = events.last() else { break };
+        after = last.position;
+        changed.extend(events.iter().map(|event| event.staged.actor));
+    }
+    let state = core.state.read();
+    for ix in 0..u32::try_from(frozen.data.n_actors()).unwrap_or(u32::MAX) {
+        let actor = state.actors.get(ix);
+        let erased = actor.is_none() && !frozen.data.of(ix).is_empty();
+        if erased || actor.is_some_and(|actor| actor.segment != frozen.data.segment(ix)) {
+            changed.insert(ix);
+        }
+    }
+    Ok(changed)
+}
+
+/// Exchanges an actor's frozen steps for the present ones.
+fn exchange(core: &Core, frozen: &Dataset, models: &mut OnlineModels, ix: ActorIx) -> Result<(), EngineError> {
+    unfold_all(models, ix, frozen.segment(ix), frozen.of(ix));
+    let present = {
+        let state = core.state.read();
+        let present = state.actors.get(ix).map(|actor| (actor.segment, actor.is_incomplete(), actor.history.clone()));
+        present
+    };
+    match present {
+        None => {}
+        Some((segment, false, history)) => fold_all(models, ix, segment, &history),
+        Some((segment, true, _)) => {
+            for (_, sequence) in core.sequences(&[ix])? {
+                fold_all(models, ix, segment, &sequence.history);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Items that changed since, and those that were deleted.
+fn changed_items(core: &Core, frozen: &Dataset) -> (Vec<ItemIx>, Vec<ItemIx>) {
+    let state = core.state.read();
+    let (mut changed, mut gone) = (Vec::new(), Vec::new());
+    for ix in 0..u32::try_from(state.items.len()).unwrap_or(u32::MAX) {
+        let known = frozen.items.get(ix as usize);
+        let now = state.items.facts(ix);
+        let same = known.is_some_and(|known| known.text == now.text && known.categories == now.categories);
+        if state.items.get(ix).is_none() {
+            gone.push(ix);
+        } else if !same {
+            changed.push(ix);
+        }
+    }
+    (changed, gone)
+}

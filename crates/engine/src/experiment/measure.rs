@@ -1,0 +1,109 @@
+//! Metrics of ranked cases with their intervals.
+
+use std::collections::BTreeMap;
+
+use zhiyin_core::ItemIx;
+use zhiyin_evaluation::{bootstrap, lists, metrics};
+
+use super::report::ModelResult;
+
+/// What is kept of one scored case.
+#[derive(Clone, Debug, Default)]
+pub struct Judged {
+    /// Ranks of the targets, from 1, ties counting half.
+    pub ranks: Vec<f64>,
+    /// Ranks among the cold items only, if the protocol asks.
+    pub cold_only_ranks: Vec<f64>,
+    /// The best items, best first.
+    pub top: Vec<ItemIx>,
+}
+
+/// Accuracy of each case: one row a metric, one column a case.
+#[derive(Clone, Debug, Default)]
+pub struct Accuracy {
+    /// Value of each case by metric name; not a number where the case doesn't count.
+    pub rows: BTreeMap<String, Vec<f64>>,
+}
+
+impl Accuracy {
+    /// Hit rate, NDCG and MRR of ranks at every cut-off, under names with this qualifier.
+    pub fn add<'a>(&mut self, qualifier: &str, cut_offs: &[usize], ranks: impl Iterator<Item = Option<&'a [f64]>> + Clone) {
+        for &k in cut_offs {
+            let families: [(&str, fn(&[f64], usize) -> f64); 4] = [
+                ("hr", |ranks, k| metrics::hr_at(ranks, k)),
+                ("ndcg", |ranks, k| metrics::ndcg_at(ranks, k)),
+                ("mrr", |ranks, k| metrics::mrr_at(ranks, k)),
+                ("recall", |ranks, k| metrics::recall_at(ranks, k)),
+            ];
+            for (family, metric) in families {
+                let values = ranks.clone().map(|ranks| ranks.map_or(f64::NAN, |ranks| metric(ranks, k)));
+                self.rows.insert(format!("{family}@{k}{qualifier}"), values.collect());
+            }
+        }
+    }
+}
+
+impl Accuracy {
+    /// Writes means and intervals into a row.
+    pub fn complete(&self, row: &mut ModelResult, units: &[u32], seed: u64) {
+        row.cases = self.rows.values().map(Vec::len).max().unwrap_or(0);
+        for (name, values) in &self.rows {
+            if let Some((mean, ci95)) = interval(values, units, seed) {
+                row.metrics.insert(name.clone(), mean);
+                row.ci95.insert(name.clone(), ci95);
+            }
+        }
+    }
+}
+
+/// What lists are judged by besides accuracy.
+pub struct Beyond {
+    counts: Vec<u64>,
+    users: u64,
+    vectors: Vec<f32>,
+    dimensions: usize,
+}
+
+impl Beyond {
+    /// `counts` says how often each item was chosen in the training part by how many `users`; `vectors` are unit vectors of the items.
+    pub fn new(counts: &[u32], users: usize, vectors: Vec<f32>, dimensions: usize) -> Self {
+        Self { counts: counts.iter().map(|&count| u64::from(count)).collect(), users: users as u64, vectors, dimensions }
+    }
+
+    /// Coverage, concentration, diversity, novelty and popularity of lists of `depth` items.
+    pub fn metrics(&self, lists: &[Vec<ItemIx>], depth: usize) -> BTreeMap<String, f64> {
+        let mean = |measure: &dyn Fn(&[ItemIx]) -> f64| {
+            lists.iter().map(|list| measure(list)).sum::<f64>() / lists.len().max(1) as f64
+        };
+        let exposures = lists::exposures(lists, self.counts.len());
+        let named = [
+            ("coverage", lists::coverage(lists, self.counts.len())),
+            ("gini", lists::gini(&exposures)),
+            ("diversity", mean(&|list| lists::intra_list_diversity(list, &self.vectors, self.dimensions))),
+            ("novelty", mean(&|list| lists::novelty(list, &self.counts, self.users))),
+            ("popularity", mean(&|list| lists::average_popularity(list, &self.counts))),
+        ];
+        named.into_iter().map(|(name, value)| (format!("{name}@{depth}"), value)).collect()
+    }
+}
+
+/// Mean and 95 % interval of a row over its units.
+pub fn interval(row: &[f64], units: &[u32], seed: u64) -> Option<(f64, (f64, f64))> {
+    let (values, weights) = by_unit(row, units);
+    if values.is_empty() {
+        return None;
+    }
+    let summary = bootstrap::ratio_interval(&values, &weights, seed);
+    Some((summary.mean, (summary.low, summary.high)))
+}
+
+/// Sums and counts of the cases of each unit, leaving out cases that don't count.
+fn by_unit(row: &[f64], units: &[u32]) -> (Vec<f64>, Vec<f64>) {
+    let mut sums: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
+    for (&value, &unit) in row.iter().zip(units).filter(|(value, _)| !value.is_nan()) {
+        let entry = sums.entry(unit).or_default();
+        entry.0 += value;
+        entry.1 += 1.0;
+    }
+    sums.into_values().unzip()
+}

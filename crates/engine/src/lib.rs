@@ -1,0 +1,38 @@
+//! The engine: cleans events, keeps the online state, recommends, trains and evaluates.
+//!
+//! It reaches durable storage only through [`zhiyin_core::storage::Storage`] and knows neither HTTP nor SQL.
+//!
+//! *Invariant:* one writer thread changes the online state, always after the same change is durable; requests only read it.
+
+pub mod catalogue;
+mod artefact;
+pub mod clean;
+pub mod config;
+pub mod cost;
+pub mod engine;
+mod erase;
+pub mod error;
+pub mod experiment;
+pub mod filter;
+mod fuse;
+mod learn;
+pub mod online;
+mod open;
+mod pipeline;
+pub mod progress;
+pub mod request;
+mod rank;
+mod replay;
+mod snapshots;
+pub mod state;
+pub mod status;
+pub mod train;
+mod trained;
+mod writer;
+
+pub use catalogue::Page;
+pub use config::EngineConfig;
+pub use engine::{Engine, Frozen, Incoming};
+pub use error::EngineError;
+pub use request::{RecommendRequest, Recommendations};
+pub use status::Status;

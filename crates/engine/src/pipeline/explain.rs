@@ -1,0 +1,119 @@
+//! Exact attributions: the parts of a score, summed by cause over all sources, and sentences for people.
+
+use zhiyin_core::{Interaction, ItemIx, Kind, KindWeights};
+use zhiyin_models::{Cause, Contribution, Model, Query, fusion::Fusion};
+
+use crate::{rank::Scratch, request::Reason, state::OnlineState};
+
+/// Reasons that an item is shown with.
+const REASONS_MAX: usize = 3;
+/// A reason must bring at least this share of the strongest one.
+const SHARE_MIN: f32 = 0.1;
+
+/// What explaining needs to know.
+pub(super) struct Explainer<'a> {
+    pub state: &'a OnlineState,
+    pub query: Query<'a>,
+    pub lineup: &'a [Option<&'a dyn Model>],
+    pub fusion: &'a Fusion,
+    pub kinds: &'a KindWeights,
+}
+
+impl Explainer<'_> {
+    /// The source that contributes most to an item's score, by place.
+    pub(super) fn main_source(&self, item: ItemIx, scratch: &Scratch) -> Option<usize> {
+        let contribution = |source: &usize| self.contribution(*source, item, scratch);
+        let used = (0..self.lineup.len()).filter(|&source| self.fusion.weights[source] != 0.0);
+        used.max_by(|a, b| contribution(a).total_cmp(&contribution(b)))
+    }
+
+    /// What one source adds to an item's score.
+    pub(super) fn contribution(&self, source: usize, item: ItemIx, scratch: &Scratch) -> f32 {
+        self.fusion.weights[source] * scratch.standard[source].of(scratch.sources[source].get(item))
+    }
+
+    /// The parts of an item's score by cause, strongest first.
+    pub(super) fn causes(&self, item: ItemIx, scratch: &Scratch) -> Vec<Contribution> {
+        let mut causes: Vec<Contribution> = Vec::new();
+        for (source, model) in self.lineup.iter().enumerate() {
+            let Some(model) = model else { continue };
+            let scale = self.fusion.weights[source] * scratch.standard[source].scale;
+            let value = scratch.sources[source].get(item);
+            if scale == 0.0 || value == 0.0 {
+                continue;
+            }
+            match model.sole_cause() {
+                Some(cause) => add(&mut causes, Contribution { cause, amount: scale * value }),
+                None => {
+                    for part in model.explain(&self.query, item) {
+                        add(&mut causes, Contribution { amount: scale * part.amount, ..part });
+                    }
+                }
+            }
+        }
+        causes.sort_unstable_by(|a, b| b.amount.total_cmp(&a.amount));
+        causes
+    }
+
+    /// The strongest reasons of an item, as sentences.
+    pub(super) fn reasons(&self, item: ItemIx, scratch: &Scratch) -> Vec<Reason> {
+        let causes = self.causes(item, scratch);
+        let least = causes.first().map_or(0.0, |strongest| strongest.amount * SHARE_MIN);
+        let strong = causes.into_iter().filter(|part| part.amount > 0.0 && part.amount >= least);
+        strong.take(REASONS_MAX).map(|part| self.sentence(item, part)).collect()
+    }
+
+    fn sentence(&self, item: ItemIx, part: Contribution) -> Reason {
+        let (kind, subject, text) = match part.cause {
+            Cause::History(own) if own == item => ("history", Some(self.id(own)), "because you chose it before".to_owned()),
+            Cause::History(seen) => ("history", Some(self.id(seen)), self.because(seen)),
+            Cause::Feature(name) => ("feature", Some(name.to_owned()), feature_sentence(name)),
+            Cause::Neighbours => ("neighbours", None, "because people with a similar history chose it".to_owned()),
+            Cause::Friends => ("friends", None, "because your friends chose it".to_owned()),
+        };
+        Reason { kind: kind.to_owned(), subject, text, amount: part.amount }
+    }
+
+    fn because(&self, seen: ItemIx) -> String {
+        let event = self.query.history.iter().rev().find(|event| event.item == seen);
+        format!("because you {} {}", self.verb(event), self.title(seen))
+    }
+
+    fn verb(&self, event: Option<&Interaction>) -> &'static str {
+        match event.and_then(|event| self.kinds.kind(event.kind)) {
+            Some(Kind::Purchase) => "bought",
+            Some(Kind::View | Kind::Click) => "viewed",
+            Some(Kind::Cart) => "put into the cart",
+            Some(Kind::Rating) => "rated",
+            Some(Kind::Like) => "liked",
+            Some(Kind::Play) => "played",
+            Some(Kind::Share) => "shared",
+            Some(Kind::Review) => "reviewed",
+            _ => "looked at",
+        }
+    }
+
+    fn id(&self, item: ItemIx) -> String {
+        self.state.items.get(item).map_or_else(String::new, |row| row.id.to_string())
+    }
+
+    fn title(&self, item: ItemIx) -> String {
+        let row = self.state.items.get(item);
+        row.map_or_else(String::new, |row| if row.title.is_empty() { row.id.to_string() } else { row.title.clone() })
+    }
+}
+
+fn add(causes: &mut Vec<Contribution>, part: Contribution) {
+    match causes.iter_mut().find(|known| known.cause == part.cause) {
+        Some(known) => known.amount += part.amount,
+        None => causes.push(part),
+    }
+}
+
+fn feature_sentence(name: &str) -> String {
+    match name {
+        "popularity" => "because it is popular now".to_owned(),
+        "segment" => "because it is popular where you are".to_owned(),
+        other => format!("because of its {}", other.replace('_', " ")),
+    }
+}

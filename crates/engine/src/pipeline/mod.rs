@@ -1,0 +1,304 @@
+//! From a request to an answer: hydrate, retrieve and score, filter, select, explain, and the record of the decision.
+//!
+//! Every source scores the whole catalogue (a sparse source only what it knows), the scores are standardised and summed, and the best
+//! eligible items are taken: no candidate is lost to an early cut, and the evaluator ranks by the very same sums. A source that
+//! panics or comes too late is left out, counted and named in the trace; the answer is made from the others.
+
+mod eligible;
+mod explain;
+mod hydrate;
+mod page;
+mod plan;
+mod select;
+mod trace;
+
+use std::cell::RefCell;
+
+use uuid::Uuid;
+use zhiyin_core::{Decision, Interaction, ItemIx, KindWeights, Problem, ShownItem};
+use zhiyin_models::{Model, Query, Scores, fusion::Fusion};
+
+use self::{
+    eligible::Eligibility,
+    explain::Explainer,
+    hydrate::{Asker, actors_of, hydrate},
+    plan::Plan,
+    select::{Selected, Selection, Slot},
+    trace::Stopwatch,
+};
+use crate::{
+    engine::Engine,
+    error::EngineError,
+    rank::{Guard, Scratch, score_sources},
+    request::{Explain, RecommendRequest, RecommendedItem, Recommendations},
+    state::OnlineState,
+    trained::Trained,
+};
+
+thread_local! {
+    /// Buffers as large as the catalogue, one set for each thread that answers.
+    static SCRATCH: RefCell<(Scratch, Scores)> = RefCell::default();
+}
+
+impl Engine {
+    /// Recommends items.
+    ///
+    /// Never fails for want of knowledge: an unknown user, an empty catalogue, a missing model or a failing source give a lesser
+    /// answer whose `fallback` says why.
+    ///
+    /// # Errors
+    /// The request breaks a rule, or names a current item that doesn't exist.
+    pub fn recommend(&self, request: &RecommendRequest) -> Result<Recommendations, EngineError> {
+        let trained = self.trained();
+        let fusion = chosen_fusion(&trained.fusion, request.sources.as_deref())?;
+        self.answer(request, &trained, &fusion)
+    }
+
+    /// Items that go with an item: recommendations for somebody of whom only this item is known.
+    ///
+    /// # Errors
+    /// As [`Engine::recommend`].
+    pub fn similar(&self, item: &str, request: &RecommendRequest) -> Result<Recommendations, EngineError> {
+        let alone = RecommendRequest { user: None, session: None, item: Some(item.to_owned()), ..request.clone() };
+        self.recommend(&alone)
+    }
+
+    /// What is popular now, overall or in a segment.
+    ///
+    /// # Errors
+    /// As [`Engine::recommend`].
+    pub fn popular(&self, segment: Option<&str>, request: &RecommendRequest) -> Result<Recommendations, EngineError> {
+        let popular = RecommendRequest { sources: Some(vec!["popularity".into()]), ..request.clone() };
+        let trained = self.trained();
+        let fusion = chosen_fusion(&trained.fusion, popular.sources.as_deref())?;
+        self.answer_in_segment(&popular, &trained, &fusion, segment)
+    }
+
+    fn answer(&self, request: &RecommendRequest, trained: &Trained, fusion: &Fusion) -> Result<Recommendations, EngineError> {
+        self.answer_in_segment(request, trained, fusion, None)
+    }
+
+    fn answer_in_segment(
+        &self,
+        request: &RecommendRequest,
+        trained: &Trained,
+        fusion: &Fusion,
+        segment: Option<&str>,
+    ) -> Result<Recommendations, EngineError> {
+        let watch = Stopwatch::start();
+        let now_ms = self.clock().now_ms();
+        let reloaded = self.reloaded(request)?;
+        let state = self.state();
+        let plan = Plan::new(request, self.config(), &state, now_ms)?;
+        let mut asker = hydrate(&state, request, seconds(now_ms), reloaded)?;
+        if let Some(label) = segment {
+            asker.segment = state.items.segments().get(label).or(asker.segment);
+        }
+        let run = Run { engine: self, state: &state, trained, fusion, plan: &plan, asker: &asker };
+        let (answer, decision) = SCRATCH.with_borrow_mut(|(scratch, extra)| run.answer(request, scratch, extra, watch));
+        drop(state);
+        self.record(decision);
+        Ok(answer)
+    }
+
+    /// The histories of the asker that were moved out of memory, read back from the log.
+    fn reloaded(&self, request: &RecommendRequest) -> Result<Option<Vec<Interaction>>, EngineError> {
+        let state = self.state();
+        let is_evicted = |ix: &u32| state.actors.get(*ix).is_some_and(|actor| actor.evicted);
+        let evicted: Vec<u32> = actors_of(&state, request).into_iter().filter(is_evicted).collect();
+        drop(state);
+        if evicted.is_empty() {
+            return Ok(None);
+        }
+        let mut history = Vec::new();
+        for actor in evicted {
+            history.extend(self.history_of(actor)?);
+        }
+        Ok(Some(history))
+    }
+}
+
+/// Milliseconds as the seconds that interactions carry.
+fn seconds(ms: i64) -> u32 {
+    u32::try_from(ms / 1000).unwrap_or(0)
+}
+
+/// The fusion of the named sources only. A source that the training found useless counts as 1 when it is asked for by name.
+fn chosen_fusion(fusion: &Fusion, sources: Option<&[String]>) -> Result<Fusion, EngineError> {
+    let Some(names) = sources else { return Ok(fusion.clone()) };
+    let mut chosen = fusion.clone();
+    chosen.weights.fill(0.0);
+    for name in names {
+        let Some(place) = fusion.sources.iter().position(|known| known == name) else {
+            let rule = format!("{name:?} is not a source; there are {}", fusion.sources.join(", "));
+            return Err(Problem::field("sources", rule, "name sources from the list").into());
+        };
+        chosen.weights[place] = if fusion.weights[place] > 0.0 { fusion.weights[place] } else { 1.0 };
+    }
+    Ok(chosen)
+}
+
+/// One request on its way through the stages.
+struct Run<'a> {
+    engine: &'a Engine,
+    state: &'a OnlineState,
+    trained: &'a Trained,
+    fusion: &'a Fusion,
+    plan: &'a Plan,
+    asker: &'a Asker,
+}
+
+impl<'a> Run<'a> {
+    fn answer(
+        &self,
+        request: &RecommendRequest,
+        scratch: &mut Scratch,
+        extra: &mut Scores,
+        mut watch: Stopwatch,
+    ) -> (Recommendations, Decision) {
+        let id = Uuid::now_v7();
+        let lineup = self.trained.lineup(&self.state.models);
+        watch.lap("hydrate");
+        self.score(&lineup, scratch, extra);
+        watch.lap("score");
+        let eligibility = Eligibility::new(self.state, self.plan, self.asker, self.kinds());
+        let list = self.select(&eligibility, scratch, extra, id);
+        watch.lap("select");
+        let explainer = self.explainer(&lineup);
+        let items: Vec<RecommendedItem> = list.iter().map(|selected| self.present(selected, &explainer, scratch)).collect();
+        watch.lap("explain");
+        let decision = self.decision(id, request, &list, &items);
+        let trace = (self.plan.explain == Explain::Trace)
+            .then(|| trace::trace(self, &explainer, &eligibility, scratch, &list, watch));
+        let answer = Recommendations {
+            decision_id: id,
+            next_page: self.next_page(&list),
+            items,
+            model: self.trained.version.clone(),
+            fallback: self.fallback().map(str::to_owned),
+            trace,
+        };
+        (answer, decision)
+    }
+
+    fn kinds(&self) -> &'a KindWeights {
+        self.engine.kinds()
+    }
+
+    fn query(&self, history: &'a [Interaction]) -> Query<'a> {
+        Query {
+            history,
+            actor: self.asker.actor,
+            segment: self.asker.segment,
+            friends: &self.asker.friends,
+            now_s: seconds(self.plan.now_ms),
+            histories: &self.state.actors,
+        }
+    }
+
+    fn score(&self, lineup: &[Option<&dyn Model>], scratch: &mut Scratch, extra: &mut Scores) {
+        let query = self.query(&self.asker.history);
+        let n_items = self.state.items.len();
+        score_sources(lineup, self.fusion, &query, n_items, &Guard::for_request(), scratch);
+        for place in &scratch.failed {
+            self.engine.count_failed_source(&self.fusion.sources[*place]);
+        }
+        self.push_dislikes_away(n_items, scratch, extra);
+    }
+
+    /// What resembles a disliked or skipped item loses part of its score.
+    fn push_dislikes_away(&self, n_items: usize, scratch: &mut Scratch, extra: &mut Scores) {
+        let penalty = self.engine.config().recommend.dislike_penalty;
+        if self.asker.negatives.is_empty() || penalty == 0.0 {
+            return;
+        }
+        let now_s = seconds(self.plan.now_ms);
+        let disliked: Vec<Interaction> =
+            self.asker.negatives.iter().map(|&item| Interaction::plain(item, now_s)).collect();
+        extra.reset(n_items);
+        let query = Query { history: &disliked, ..self.query(&self.asker.history) };
+        self.state.models.content.score(&query, extra);
+        for item in 0..n_items as ItemIx {
+            let resemblance = extra.get(item);
+            if resemblance > 0.0 && scratch.fused.get(item) != 0.0 {
+                scratch.fused.add(item, -penalty * resemblance);
+            }
+        }
+    }
+
+    fn select(&self, eligibility: &Eligibility<'_>, scratch: &Scratch, extra: &mut Scores, id: Uuid) -> Vec<Selected> {
+        let cold_scores = self.plan.explore.then(|| {
+            extra.reset(self.state.items.len());
+            self.state.models.content.score(&self.query(&self.asker.history), extra);
+            &*extra
+        });
+        let config = &self.engine.config().recommend;
+        let selection = Selection { state: self.state, trained: self.trained, plan: self.plan, config, eligibility };
+        selection.choose(&scratch.fused, cold_scores, id)
+    }
+
+    fn explainer<'b>(&'b self, lineup: &'b [Option<&'b dyn Model>]) -> Explainer<'b> {
+        let query = self.query(&self.asker.history);
+        Explainer { state: self.state, query, lineup, fusion: self.fusion, kinds: self.kinds() }
+    }
+
+    fn present(&self, selected: &Selected, explainer: &Explainer<'_>, scratch: &Scratch) -> RecommendedItem {
+        let row = self.state.items.get(selected.item);
+        let wants_reasons = self.plan.explain != Explain::None && selected.slot == Slot::Ranked;
+        RecommendedItem {
+            item: row.map_or_else(String::new, |row| row.id.to_string()),
+            title: row.map_or_else(String::new, |row| row.title.clone()),
+            score: selected.score,
+            source: self.source_name(selected, explainer, scratch),
+            reasons: if wants_reasons { explainer.reasons(selected.item, scratch) } else { Vec::new() },
+        }
+    }
+
+    fn source_name(&self, selected: &Selected, explainer: &Explainer<'_>, scratch: &Scratch) -> String {
+        match selected.slot {
+            Slot::Cold => "new".to_owned(),
+            Slot::Backfill => "backfill".to_owned(),
+            Slot::Ranked => {
+                let place = explainer.main_source(selected.item, scratch);
+                place.map_or_else(|| "backfill".to_owned(), |place| self.fusion.sources[place].clone())
+            }
+        }
+    }
+
+    fn fallback(&self) -> Option<&'static str> {
+        if self.state.items.len() == 0 {
+            Some("empty-catalogue")
+        } else if self.asker.named != "anonymous" && self.asker.actor.is_none() {
+            Some("unknown-user")
+        } else if self.asker.history.is_empty() {
+            Some("no-history")
+        } else {
+            (!self.trained.is_trained()).then_some("no-model")
+        }
+    }
+
+    fn next_page(&self, list: &[Selected]) -> Option<String> {
+        let shown: Vec<ItemIx> = self.plan.shown.iter().copied().chain(list.iter().map(|selected| selected.item)).collect();
+        let is_last = list.len() < self.plan.limit || shown.len() > zhiyin_core::limits::PAGED_ITEMS_MAX;
+        (!is_last).then(|| page::encode(&shown))
+    }
+
+    fn decision(&self, id: Uuid, request: &RecommendRequest, list: &[Selected], items: &[RecommendedItem]) -> Decision {
+        let shown = list.iter().zip(items).map(|(selected, item)| ShownItem {
+            item: selected.item,
+            score: selected.score,
+            source: item.source.clone(),
+            propensity: selected.propensity,
+        });
+        Decision {
+            id,
+            time_ms: self.plan.now_ms,
+            actor: self.asker.actor,
+            surface: request.surface.clone(),
+            model: self.trained.version.clone(),
+            arm: None,
+            fallback: self.fallback().is_some(),
+            items: shown.collect(),
+        }
+    }
+}

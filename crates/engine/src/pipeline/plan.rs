@@ -1,0 +1,83 @@
+//! What a request asks for, resolved and checked.
+
+use rustc_hash::FxHashSet;
+use zhiyin_core::{ItemIx, Problem, clock::Millis, limits};
+
+use super::page;
+use crate::{
+    config::{EngineConfig, ExcludeSeen},
+    error::EngineError,
+    filter::Filter,
+    request::{Explain, RecommendRequest},
+    state::OnlineState,
+};
+
+/// A checked request.
+pub(super) struct Plan {
+    pub now_ms: Millis,
+    pub limit: usize,
+    pub filter: Option<Filter>,
+    pub exclude: FxHashSet<ItemIx>,
+    /// Items of earlier pages, in the order in which they were shown.
+    pub shown: Vec<ItemIx>,
+    pub shown_set: FxHashSet<ItemIx>,
+    pub diversity: f32,
+    pub explore: bool,
+    pub explain: Explain,
+    pub exclude_seen: ExcludeSeen,
+}
+
+impl Plan {
+    /// Checks a request against the limits.
+    ///
+    /// # Errors
+    /// Names the field, the rule and the remedy. Unknown items in `exclude` are passed over: they can't be recommended anyway.
+    pub(super) fn new(
+        request: &RecommendRequest,
+        config: &EngineConfig,
+        state: &OnlineState,
+        now_ms: Millis,
+    ) -> Result<Self, EngineError> {
+        let shown = request.page.as_deref().map(page::decode).transpose()?.unwrap_or_default();
+        Ok(Self {
+            now_ms,
+            limit: checked_limit(request.limit)?,
+            filter: request.filter.as_deref().map(Filter::parse).transpose()?,
+            exclude: excluded(request, state)?,
+            shown_set: shown.iter().copied().collect(),
+            shown,
+            diversity: checked_diversity(request.diversity.unwrap_or(config.recommend.diversity))?,
+            explore: request.explore.unwrap_or(config.recommend.explore),
+            explain: request.explain,
+            exclude_seen: match request.include_seen {
+                Some(true) => ExcludeSeen::None,
+                Some(false) => ExcludeSeen::All,
+                None => config.recommend.exclude_seen,
+            },
+        })
+    }
+}
+
+fn checked_limit(limit: Option<usize>) -> Result<usize, Problem> {
+    let limit = limit.unwrap_or(limits::LIMIT_DEFAULT);
+    if (1..=limits::LIMIT_MAX).contains(&limit) {
+        return Ok(limit);
+    }
+    let rule = format!("is {limit}, it must be from 1 to {}", limits::LIMIT_MAX);
+    Err(Problem::field("limit", rule, "ask for fewer items and follow next_page"))
+}
+
+fn checked_diversity(diversity: f32) -> Result<f32, Problem> {
+    if (0.0..=1.0).contains(&diversity) {
+        return Ok(diversity);
+    }
+    Err(Problem::field("diversity", format!("is {diversity}, it must be from 0 to 1"), "use 0 for scores alone"))
+}
+
+fn excluded(request: &RecommendRequest, state: &OnlineState) -> Result<FxHashSet<ItemIx>, Problem> {
+    if request.exclude.len() > limits::EXCLUDE_MAX {
+        let rule = format!("has {} items, at most {} are allowed", request.exclude.len(), limits::EXCLUDE_MAX);
+        return Err(Problem::field("exclude", rule, "use a filter instead"));
+    }
+    Ok(request.exclude.iter().chain(&request.item).filter_map(|id| state.items.find(id)).collect())
+}

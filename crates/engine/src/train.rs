@@ -1,0 +1,168 @@
+//! Training: from the log to models that serve, without a pause.
+//!
+//! A frozen copy of the state is fitted and tuned on its first 80 %, the sources are weighed by replaying the next tenth and measured by
+//! replaying the last one, then everything is fitted again on all of it. The online models catch up with what was logged meanwhile
+//! and are swapped in; requests never wait.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use zhiyin_core::Problem;
+use zhiyin_models::{Dataset, content::Content};
+
+use crate::{
+    artefact,
+    config::{EngineConfig, ExcludeSeen},
+    cost::Cost,
+    engine::Engine,
+    error::EngineError,
+    experiment::{self, Chosen, DatasetSize, ExperimentConfig, Protocol, Report},
+    learn::{BatchModel, Learned, refit},
+    online::{OnlineModels, OnlineParams},
+    progress::Progress,
+    trained::Trained,
+};
+
+/// Dimensions of the item vectors that diversity works with.
+const VECTOR_DIMENSIONS: usize = 32;
+/// Name of the folder of model files.
+const FOLDER: &str = "models";
+/// Predictions by which training is measured.
+const PREDICTIONS_MAX: usize = 3_000;
+
+/// What a training did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainReport {
+    /// Version that serves from now on.
+    pub version: String,
+    /// Events of the log that it learned from.
+    pub events: u64,
+    /// Every source and the fusion on the newest tenth, replayed live, before that tenth was learned.
+    pub evaluation: Report,
+    /// Weight of each source in the fusion.
+    pub weights: Vec<(String, f32)>,
+    /// What it cost.
+    pub cost: Cost,
+}
+
+impl Engine {
+    /// Trains and swaps the new models in. Blocks for as long as it takes; requests and events go on meanwhile.
+    ///
+    /// # Errors
+    /// There are fewer events than `train.events_min`, no model could be fitted, or the model file could not be written. The models that
+    /// served before go on serving.
+    pub fn train(&self, progress: &dyn Progress) -> Result<TrainReport, EngineError> {
+        let started = Cost::now();
+        let frozen = self.freeze()?;
+        check_amount(frozen.events, self.config())?;
+        let chosen = choose(&frozen.data, self.config(), progress)?;
+        progress.stage("fitting everything on all events", 0, 1);
+        let online = OnlineModels::fit(&frozen.data, &online_params(&chosen)?);
+        let mut trained = fit_batch(&frozen.data, &chosen)?;
+        trained.version = artefact::save(&self.models_folder(), &trained, self.clock().now_ms())?;
+        let report = report(&frozen.data, frozen.events, self.config(), chosen, &trained, started.elapsed());
+        self.replace_models(frozen, online)?;
+        self.trained.store(trained.into());
+        Ok(report)
+    }
+
+    /// Where model files lie.
+    pub(crate) fn models_folder(&self) -> PathBuf {
+        self.core.params_file.with_file_name(FOLDER)
+    }
+}
+
+/// The models that were trained last, from their file; untrained ones if there was no training.
+///
+/// # Errors
+/// The file is damaged or cannot be read.
+pub(crate) fn load_trained(folder: &Path) -> Result<Trained, EngineError> {
+    artefact::load_live(&folder.join(FOLDER))
+}
+
+fn check_amount(events: u64, config: &EngineConfig) -> Result<(), EngineError> {
+    let needed = config.train.events_min;
+    if events >= needed {
+        return Ok(());
+    }
+    let rule = format!("there are {events} events, training needs {needed}");
+    Err(Problem::field("train", rule, "collect or import more events, or lower train.events_min").into())
+}
+
+fn choose(data: &Dataset, config: &EngineConfig, progress: &dyn Progress) -> Result<Chosen, EngineError> {
+    let experiment = ExperimentConfig {
+        tune: config.train.tune,
+        seed: config.train.seed,
+        predictions_max: PREDICTIONS_MAX,
+        ..ExperimentConfig::new(Protocol::Prequential)
+    };
+    let mask_history = config.recommend.exclude_seen != ExcludeSeen::None;
+    experiment::choose_live(data.clone(), &experiment, mask_history, progress)
+        .map_err(|error| Problem::field("train", error.to_string(), "collect or import more events").into())
+}
+
+/// The chosen hyper-parameters of the online models.
+fn online_params(chosen: &Chosen) -> Result<OnlineParams, EngineError> {
+    let by_name = chosen.models.iter().map(|row| (row.model.replace('-', "_"), row.params.clone()));
+    let known: Map<String, Value> = by_name.collect();
+    serde_json::from_value(Value::Object(known)).map_err(|error| EngineError::Internal(format!("hyper-parameters: {error}")))
+}
+
+/// Fits the models that don't learn online, as far as the fusion uses them.
+fn fit_batch(data: &Dataset, chosen: &Chosen) -> Result<Trained, EngineError> {
+    let mut batch = Vec::new();
+    for (row, weight) in chosen.models.iter().zip(&chosen.fusion.weights) {
+        if *weight == 0.0 {
+            continue;
+        }
+        match refit_batch(data, &row.model, &row.params) {
+            Some(Ok(model)) => batch.push(model),
+            Some(Err(error)) => return Err(error),
+            None => {}
+        }
+    }
+    let vectors = Content::of_items(&data.items, &Default::default()).projections(VECTOR_DIMENSIONS);
+    Ok(Trained { batch, fusion: chosen.fusion.clone(), vectors, dimensions: VECTOR_DIMENSIONS, ..Trained::default() })
+}
+
+/// The refitted model, or none for an online one, which the engine keeps itself.
+fn refit_batch(data: &Dataset, name: &str, params: &Value) -> Option<Result<BatchModel, EngineError>> {
+    const FITTED_IN_THE_BACKGROUND: [&str; 4] = ["linear", "ease", "slist", "ials"];
+    if !FITTED_IN_THE_BACKGROUND.contains(&name) {
+        return None;
+    }
+    match refit(name, data, params) {
+        Ok(Learned::Batch(model)) => Some(Ok(model)),
+        Ok(Learned::Online(_)) => None,
+        Err(error) => Some(Err(Problem::field("train", error.to_string(), "see the error").into())),
+    }
+}
+
+fn report(
+    data: &Dataset,
+    events: u64,
+    config: &EngineConfig,
+    chosen: Chosen,
+    trained: &Trained,
+    cost: Cost,
+) -> TrainReport {
+    let users = (0..data.n_actors()).filter(|&actor| data.offsets[actor] != data.offsets[actor + 1]).count();
+    let dataset =
+        DatasetSize { name: "event log".into(), users, items: data.n_items(), events: data.interactions.len() };
+    TrainReport {
+        version: trained.version.clone(),
+        events,
+        evaluation: Report {
+            dataset,
+            protocol: "replay of the newest tenth".into(),
+            seed: config.train.seed,
+            history_masked: config.recommend.exclude_seen != ExcludeSeen::None,
+            results: chosen.held_out,
+            paired: chosen.paired,
+            skipped: chosen.skipped,
+        },
+        weights: chosen.fusion.sources.into_iter().zip(chosen.fusion.weights).collect(),
+        cost,
+    }
+}

@@ -1,0 +1,204 @@
+//! What the neighbourhood models share: who met an item and when, and a scratch table in which a query collects candidates.
+//!
+//! Postings are exact and unbounded; a query only walks the latest of each item. Removing from an item's postings costs a move of what
+//! follows, which is fine for the rare deletion.
+
+use std::cell::RefCell;
+
+use serde::{Deserialize, Serialize};
+use zhiyin_core::{ActorIx, ItemIx};
+
+/// Query items that one search can tell apart.
+pub(crate) const SOURCES_MAX: usize = 32;
+
+/// Somebody met an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Posting {
+    /// When, in seconds since 1970 UTC.
+    pub(crate) time_s: u32,
+    /// Who.
+    pub(crate) actor: ActorIx,
+}
+
+/// Postings by item, oldest first, ties by actor. Empty lists at the end don't exist.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Postings(Vec<Vec<Posting>>);
+
+impl Postings {
+    /// Adds a posting in its place.
+    pub(crate) fn add(&mut self, item: ItemIx, posting: Posting) {
+        let list = self.list_mut(item);
+        let at = list.iter().rposition(|other| *other <= posting).map_or(0, |before| before + 1);
+        list.insert(at, posting);
+    }
+
+    /// Adds a posting at the end; [`Postings::sort`] has to follow.
+    pub(crate) fn push(&mut self, item: ItemIx, posting: Posting) {
+        self.list_mut(item).push(posting);
+    }
+
+    /// Brings pushed postings into order.
+    pub(crate) fn sort(&mut self) {
+        self.0.iter_mut().for_each(|list| list.sort_unstable());
+    }
+
+    /// Removes one such posting.
+    pub(crate) fn remove(&mut self, item: ItemIx, posting: Posting) {
+        let Some(list) = self.0.get_mut(item as usize) else { return };
+        if let Ok(at) = list.binary_search(&posting) {
+            list.remove(at);
+        }
+        if list.is_empty() {
+            *list = Vec::new();
+        }
+        while self.0.last().is_some_and(Vec::is_empty) {
+            self.0.pop();
+        }
+    }
+
+    /// All postings of an item.
+    pub(crate) fn of(&self, item: ItemIx) -> &[Posting] {
+        self.0.get(item as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let lists = self.0.iter().map(|list| list.capacity() * size_of::<Posting>()).sum::<usize>();
+        lists + self.0.capacity() * size_of::<Vec<Posting>>()
+    }
+
+    /// The list of an item with room for one more; lists grow by a quarter.
+    fn list_mut(&mut self, item: ItemIx) -> &mut Vec<Posting> {
+        let at = item as usize;
+        if at >= self.0.len() {
+            self.0.resize_with(at + 1, Vec::new);
+        }
+        let list = &mut self.0[at];
+        if list.len() == list.capacity() {
+            list.reserve_exact(list.len() / 4 + 2);
+        }
+        list
+    }
+}
+
+/// An actor who shares items with the query.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Candidate {
+    /// Who.
+    pub(crate) actor: ActorIx,
+    /// Bit `p` is set if the `p`-th query item (the newest is 0) is shared.
+    pub(crate) shared: u32,
+    /// Sum of the weights of the shared query items, or what a model makes of it.
+    pub(crate) similarity: f32,
+    /// The time of the newest shared posting.
+    pub(crate) time_s: u32,
+}
+
+/// Candidates by actor: an open-addressing table of places in a list, cleared by raising a stamp.
+#[derive(Debug, Default)]
+pub(crate) struct Candidates {
+    slots: Vec<Entry>,
+    stamp: u32,
+    list: Vec<Candidate>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    stamp: u32,
+    place: u32,
+    actor: ActorIx,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Candidates> = RefCell::default();
+}
+
+impl Candidates {
+    /// Lends this thread's table, empty, with room for `actors`. Its size follows the walk's bounds, never the catalogue.
+    pub(crate) fn borrow<R>(actors: usize, work: impl FnOnce(&mut Self) -> R) -> R {
+        let mut table = SCRATCH.take();
+        table.clear(actors);
+        let result = work(&mut table);
+        SCRATCH.set(table);
+        result
+    }
+
+    fn clear(&mut self, actors: usize) {
+        let slots = (actors * 2).next_power_of_two().max(64);
+        self.list.clear();
+        self.stamp = self.stamp.wrapping_add(1);
+        if self.slots.len() < slots || self.stamp == 0 {
+            self.slots = vec![Entry::default(); slots.max(self.slots.len())];
+            self.stamp = 1;
+        }
+    }
+
+    /// Walks the `count` latest postings of the query item at `place`, adding `weight` to everyone there once.
+    pub(crate) fn credit(&mut self, postings: &[Posting], count: usize, place: usize, weight: f32) {
+        let bit = 1u32 << place;
+        for posting in postings.iter().rev().take(count) {
+            let candidate = self.entry(*posting);
+            if candidate.shared & bit == 0 {
+                candidate.shared |= bit;
+                candidate.similarity += weight;
+            }
+        }
+    }
+
+    fn entry(&mut self, posting: Posting) -> &mut Candidate {
+        let mask = self.slots.len() - 1;
+        let mut at = (posting.actor.wrapping_mul(0x9E37_79B9) >> 7) as usize & mask;
+        loop {
+            let slot = self.slots[at];
+            if slot.stamp != self.stamp {
+                let place = self.list.len();
+                self.slots[at] = Entry { stamp: self.stamp, place: place as u32, actor: posting.actor };
+                let Posting { actor, time_s } = posting;
+                self.list.push(Candidate { actor, shared: 0, similarity: 0.0, time_s });
+                return &mut self.list[place];
+            }
+            if slot.actor == posting.actor {
+                return &mut self.list[slot.place as usize];
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// The `k` most similar candidates for which `keep` holds, ties by recency and then by number; in no particular order.
+    pub(crate) fn best(&mut self, k: usize, keep: impl Fn(&Candidate) -> bool) -> &[Candidate] {
+        self.list.retain(keep);
+        if k == 0 {
+            return &[];
+        }
+        if self.list.len() > k {
+            self.list.select_nth_unstable_by(k - 1, |a, b| {
+                let similar = b.similarity.total_cmp(&a.similarity);
+                similar.then(b.time_s.cmp(&a.time_s)).then(a.actor.cmp(&b.actor))
+            });
+            self.list.truncate(k);
+        }
+        &self.list
+    }
+
+    /// All candidates.
+    pub(crate) fn all_mut(&mut self) -> &mut [Candidate] {
+        &mut self.list
+    }
+}
+
+/// The different items among the latest, newest first, each with its age in places; at most [`SOURCES_MAX`].
+pub(crate) fn distinct_newest(history: &[zhiyin_core::Interaction], count: usize) -> ([ItemIx; SOURCES_MAX], usize) {
+    let mut items = [0; SOURCES_MAX];
+    let mut found = 0;
+    for event in history.iter().rev() {
+        if found == count.min(SOURCES_MAX) {
+            break;
+        }
+        if !items[..found].contains(&event.item) {
+            items[found] = event.item;
+            found += 1;
+        }
+    }
+    (items, found)
+}

@@ -1,0 +1,115 @@
+//! What stands in front of every route: the key's scope, the counters, and a net under panics.
+//!
+//! One layer instead of a stack, with a future of its own: it adds no allocation to a request.
+
+use std::{
+    any::Any,
+    convert::Infallible,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use axum::{
+    extract::Request,
+    http::Method,
+    response::{IntoResponse, Response},
+};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use crate::{Scope, access::Gate, fault::Fault, telemetry::RouteTelemetry};
+
+/// The layer.
+#[derive(Clone)]
+pub(crate) struct Guard {
+    pub(crate) gate: Arc<Gate>,
+    /// The scope that is needed; none for an open route.
+    pub(crate) scope: Option<Scope>,
+    pub(crate) telemetry: Arc<RouteTelemetry>,
+}
+
+/// A route behind the layer.
+#[derive(Clone)]
+pub(crate) struct Guarded<S> {
+    guard: Guard,
+    inner: S,
+}
+
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { guard: self.clone(), inner }
+    }
+}
+
+impl<S> Service<Request> for Guarded<S>
+where
+    S: Service<Request, Error = Infallible>,
+    S::Response: IntoResponse,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = GuardedFuture<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let start = Instant::now();
+        let method = request.method().clone();
+        let allowed = self.guard.scope.map_or(Ok(()), |scope| self.guard.gate.check(request.headers(), scope, start));
+        let (refused, inner) = match allowed {
+            Ok(()) => (None, Some(self.inner.call(request))),
+            Err(fault) => (Some(fault), None),
+        };
+        GuardedFuture { inner, refused, start, method, telemetry: self.guard.telemetry.clone() }
+    }
+}
+
+pin_project! {
+    /// The answer in the making.
+    pub(crate) struct GuardedFuture<F> {
+        #[pin]
+        inner: Option<F>,
+        refused: Option<Fault>,
+        start: Instant,
+        method: Method,
+        telemetry: Arc<RouteTelemetry>,
+    }
+}
+
+impl<F, R> Future for GuardedFuture<F>
+where
+    F: Future<Output = Result<R, Infallible>>,
+    R: IntoResponse,
+{
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = match this.inner.as_pin_mut() {
+            // A handler that panicked is never polled again: the answer is ready at once.
+            Some(inner) => match catch_unwind(AssertUnwindSafe(|| inner.poll(context))) {
+                Ok(polled) => {
+                    let Ok(response) = ready!(polled);
+                    response.into_response()
+                }
+                Err(panic) => Fault::internal(&panic_message(panic.as_ref())).into_response(),
+            },
+            None => this.refused.take().unwrap_or_else(Fault::no_key).into_response(),
+        };
+        this.telemetry.record(this.method, response.status(), this.start.elapsed());
+        Poll::Ready(Ok(response))
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a handler panicked: {}", text.unwrap_or("without a message"))
+}

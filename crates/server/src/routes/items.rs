@@ -1,0 +1,94 @@
+//! Items.
+
+use axum::{
+    extract::{RawQuery, State},
+    http::StatusCode,
+    response::IntoResponse,
+};
+use zhiyin_core::Item;
+
+use super::{
+    Id,
+    catalogue::{self, Stored},
+};
+use crate::{answer::Answer, body::RawBody, fault::Fault, router::Shared};
+
+/// A page of items, for the documentation.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "documentation only")]
+pub(crate) struct ItemPage {
+    /// The items.
+    rows: Vec<Item>,
+    /// Cursor of the next page; absent on the last one.
+    next: Option<String>,
+}
+
+/// List items
+#[utoipa::path(get, path = "/v1/items", tag = "catalogue",
+    params(("after" = Option<String>, Query, description = "Cursor from the page before: its `next`"),
+        ("limit" = Option<usize>, Query, description = "Rows of a page, 1 to 1000; 100 when absent", minimum = 1, maximum = 1000)),
+    responses((status = 200, description = "A page", body = ItemPage, example = json!({"rows": [super::items::example()], "next": "MQ"}))))]
+pub(crate) async fn list(State(app): State<Shared>, RawQuery(query): RawQuery) -> Answer {
+    catalogue::list::<Item>(&app, query.as_deref())
+}
+
+/// Create or replace many items
+///
+/// In one transaction: one bad item and none is stored.
+#[utoipa::path(post, path = "/v1/items", tag = "catalogue", request_body(content = Vec<Item>, example = json!([super::items::example()])),
+    responses((status = 200, description = "All are stored", body = Stored, example = json!({"stored": 1}))))]
+pub(crate) async fn put_batch(State(app): State<Shared>, body: RawBody) -> Answer {
+    catalogue::put_batch::<Item>(&app, &body).await
+}
+
+/// Get an item
+#[utoipa::path(get, path = "/v1/items/{id}", tag = "catalogue", params(("id" = String, Path, description = "The item", example = "85123A")),
+    responses((status = 200, description = "The item", body = Item, example = json!(super::items::example())),
+        (status = 404, description = "There is no such item")))]
+pub(crate) async fn read(State(app): State<Shared>, Id(id): Id) -> Answer {
+    catalogue::read::<Item>(&app, &id)
+}
+
+/// Create or replace an item
+///
+/// `id` may be left out of the body.
+#[utoipa::path(put, path = "/v1/items/{id}", tag = "catalogue", params(("id" = String, Path, description = "The item", example = "85123A")),
+    request_body(content = Item, example = json!(super::items::example())),
+    responses((status = 200, description = "Replaced", body = Item, example = json!(super::items::example())),
+        (status = 201, description = "Created", body = Item, example = json!(super::items::example()))))]
+pub(crate) async fn put(State(app): State<Shared>, Id(id): Id, body: RawBody) -> Answer {
+    catalogue::put::<Item>(&app, &id, &body).await
+}
+
+/// Change some fields of an item
+///
+/// A JSON merge patch (RFC 7396): `{"available": false}` hides the item from the next request on, `null` removes a field.
+#[utoipa::path(patch, path = "/v1/items/{id}", tag = "catalogue", params(("id" = String, Path, description = "The item", example = "85123A")),
+    request_body(content = Object, content_type = "application/merge-patch+json", example = json!({"available": false})),
+    responses((status = 200, description = "The item as it is now", body = Item, example = json!(super::items::example())),
+        (status = 404, description = "There is no such item")))]
+pub(crate) async fn patch(State(app): State<Shared>, Id(id): Id, body: RawBody) -> Answer {
+    catalogue::patch::<Item>(&app, &id, &body).await
+}
+
+/// Delete an item
+///
+/// Events about it stay in the log; it is never recommended again.
+#[utoipa::path(delete, path = "/v1/items/{id}", tag = "catalogue", params(("id" = String, Path, description = "The item", example = "85123A")),
+    responses((status = 204, description = "Deleted"), (status = 404, description = "There is no such item")))]
+pub(crate) async fn delete(State(app): State<Shared>, Id(id): Id) -> Answer {
+    let _shared = app.catalogue.read().await;
+    if app.engine.delete_item(&id).await? {
+        Ok(StatusCode::NO_CONTENT.into_response())
+    } else {
+        Err(Fault::not_found("item", &id))
+    }
+}
+
+/// An item as the documentation shows it.
+pub(crate) fn example() -> serde_json::Value {
+    serde_json::json!({
+        "id": "85123A", "title": "WHITE HANGING HEART T-LIGHT HOLDER", "categories": ["home", "candles"], "price": 2.55,
+        "available": true, "attributes": {"colour": "white"}
+    })
+}

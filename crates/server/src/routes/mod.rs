@@ -1,0 +1,29 @@
+//! The handlers, by subject. Each turns a request into one call of the engine and the answer into JSON.
+
+pub(crate) mod catalogue;
+pub(crate) mod events;
+pub(crate) mod items;
+pub(crate) mod observe;
+pub(crate) mod open;
+pub(crate) mod recommend;
+pub(crate) mod users;
+
+use axum::{
+    extract::{FromRequestParts, Path},
+    http::request::Parts,
+};
+
+use crate::{fault::Fault, router::Shared};
+
+/// The identifier in the path, percent-decoded.
+pub(crate) struct Id(pub(crate) String);
+
+impl FromRequestParts<Shared> for Id {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Fault> {
+        let path = Path::<String>::from_request_parts(parts, app).await;
+        let Path(id) = path.map_err(|_| Fault::bad("path", "is not UTF-8 after percent-decoding", "percent-encode UTF-8"))?;
+        Ok(Self(id))
+    }
+}

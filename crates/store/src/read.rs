@@ -1,0 +1,152 @@
+//! Reading: pages of the log, of the catalogue, of actors, decisions and refused events.
+
+use std::ops::Range;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use zhiyin_core::{
+    ActorIx, Decision, DecisionId, Event, ItemIx, Kind,
+    clock::Millis,
+    storage::{ActorKind, ActorRow, ItemRow, LoggedEvent, Position, RejectedEvent, StagedEvent},
+};
+
+use crate::{
+    encode::{self, DECISION_COLUMNS, from_json, signed, unsigned},
+    error::unreadable,
+};
+
+// CROSS JOIN keeps SQLite from starting with another table than the log, whose order is wanted.
+const SELECT_EVENTS: &str = "SELECT e.position, e.id, e.kind, e.actor, e.session, e.item, e.time_ms, e.decision, e.details,
+        a.kind, a.id, i.id
+    FROM events e CROSS JOIN actors a ON a.ix = e.actor LEFT JOIN items i ON i.ix = e.item";
+
+fn page(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<LoggedEvent> {
+    let actor_id = encode::external_id(row, 10)?;
+    let (user, session) = match encode::actor_kind_at(row, 9)? {
+        ActorKind::User => (Some(actor_id), encode::external_id_or_null(row, 4)?),
+        ActorKind::Session => (None, Some(actor_id)),
+    };
+    let item_ix: Option<ItemIx> = row.get(5)?;
+    let event = Event {
+        id: encode::external_id(row, 1)?,
+        kind: Kind::named(encode::text(row, 2)?),
+        user,
+        session,
+        item: encode::external_id_or_null(row, 11)?,
+        time_ms: row.get(6)?,
+        details: encode::details_at(row, 8, 7)?,
+    };
+    Ok(LoggedEvent { position: unsigned(row, 0)?, staged: StagedEvent { event, actor: row.get(3)?, item: item_ix } })
+}
+
+pub fn events_after(connection: &Connection, after: Position, limit: usize) -> rusqlite::Result<Vec<LoggedEvent>> {
+    let sql = format!("{SELECT_EVENTS} WHERE e.position > ?1 ORDER BY e.position LIMIT ?2");
+    connection.prepare_cached(&sql)?.query_map(params![signed(after), page(limit)], event)?.collect()
+}
+
+pub fn events_of(connection: &Connection, actors: &[ActorIx]) -> rusqlite::Result<Vec<LoggedEvent>> {
+    let mut find = connection.prepare_cached(&format!("{SELECT_EVENTS} WHERE e.actor = ?1 ORDER BY e.position"))?;
+    let mut actors = actors.to_vec();
+    actors.sort_unstable();
+    actors.dedup();
+    let mut events = Vec::new();
+    for actor in actors {
+        for logged in find.query_map([actor], event)? {
+            events.push(logged?);
+        }
+    }
+    events.sort_by_key(|logged| logged.position);
+    Ok(events)
+}
+
+pub fn last_position(connection: &Connection) -> rusqlite::Result<Position> {
+    connection.query_row("SELECT coalesce(max(position), 0) FROM events", [], |row| unsigned(row, 0))
+}
+
+pub fn actors_from(connection: &Connection, from: ActorIx, limit: usize) -> rusqlite::Result<Vec<ActorRow>> {
+    let mut find = connection.prepare_cached(
+        "SELECT ix, kind, id, linked_user, profile FROM actors WHERE ix >= ?1 ORDER BY ix LIMIT ?2",
+    )?;
+    let actor = |row: &Row<'_>| {
+        Ok(ActorRow {
+            ix: row.get(0)?,
+            kind: encode::actor_kind_at(row, 1)?,
+            id: encode::external_id(row, 2)?,
+            linked_user: row.get(3)?,
+            user: json_or_null(row, 4)?,
+        })
+    };
+    find.query_map(params![from, page(limit)], actor)?.collect()
+}
+
+pub fn items_from(connection: &Connection, from: ItemIx, limit: usize) -> rusqlite::Result<Vec<ItemRow>> {
+    let mut find = connection.prepare_cached("SELECT ix, body FROM items WHERE ix >= ?1 ORDER BY ix LIMIT ?2")?;
+    let item = |row: &Row<'_>| Ok(ItemRow { ix: row.get(0)?, item: json_or_null(row, 1)? });
+    find.query_map(params![from, page(limit)], item)?.collect()
+}
+
+fn json_or_null<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    let text = row.get_ref(column)?.as_str_or_null().map_err(|error| unreadable(column, error))?;
+    text.map(|text| from_json(column, text)).transpose()
+}
+
+pub fn rejected(
+    connection: &Connection,
+    before: Option<u64>,
+    limit: usize,
+) -> rusqlite::Result<Vec<(u64, RejectedEvent)>> {
+    let mut find = connection.prepare_cached(
+        "SELECT row, received_ms, rule, reason, body FROM rejected WHERE row < ?1 ORDER BY row DESC LIMIT ?2",
+    )?;
+    let event = |row: &Row<'_>| {
+        let event = RejectedEvent {
+            received_ms: row.get(1)?,
+            rule: row.get(2)?,
+            reason: row.get(3)?,
+            body: row.get(4)?,
+        };
+        Ok((unsigned(row, 0)?, event))
+    };
+    find.query_map(params![before.map_or(i64::MAX, signed), page(limit)], event)?.collect()
+}
+
+pub fn decisions(
+    connection: &Connection,
+    window_ms: &Range<Millis>,
+    after: Option<DecisionId>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Decision>> {
+    // Pages go on by (time, id). A cursor whose decision was erased meanwhile goes on by the time that its id carries.
+    let cursor = after.map(|id| time_of(connection, id).map(|time| (time, id))).transpose()?;
+    let start = cursor.map_or(window_ms.start, |(time, _)| time.max(window_ms.start));
+    let sql = format!(
+        "SELECT {DECISION_COLUMNS} FROM decisions
+         WHERE time_ms >= ?1 AND time_ms < ?2 AND (?3 IS NULL OR (time_ms, id) > (?4, ?3))
+         ORDER BY time_ms, id LIMIT ?5"
+    );
+    let id = cursor.as_ref().map(|(_, id)| id.as_bytes().as_slice());
+    let parameters = params![start, window_ms.end, id, cursor.map(|(time, _)| time), page(limit)];
+    connection.prepare_cached(&sql)?.query_map(parameters, encode::decision_at)?.collect()
+}
+
+fn time_of(connection: &Connection, id: DecisionId) -> rusqlite::Result<Millis> {
+    let mut find = connection.prepare_cached("SELECT time_ms FROM decisions WHERE id = ?1")?;
+    let known = find.query_row([id.as_bytes()], |row| row.get(0)).optional()?;
+    Ok(known.unwrap_or_else(|| time_in(id)))
+}
+
+/// The milliseconds that a UUID of version 7 begins with; for any other the least time, so that a page starts from the beginning.
+pub fn time_in(id: DecisionId) -> Millis {
+    if id.get_version_num() != 7 {
+        return Millis::MIN;
+    }
+    Millis::try_from(id.as_u128() >> 80).unwrap_or(Millis::MAX)
+}
+
+pub fn import_progress(connection: &Connection, file_hash: &str) -> rusqlite::Result<Option<u64>> {
+    let mut find = connection.prepare_cached("SELECT line FROM imports WHERE file_hash = ?1")?;
+    find.query_row([file_hash], |row| unsigned(row, 0)).optional()
+}

@@ -1,0 +1,100 @@
+//! `zhiyin bench memory`: what the online state of many users takes.
+
+use std::{path::Path, sync::Arc, time::Instant};
+
+use anyhow::Result;
+use clap::Args;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use serde_json::json;
+use zhiyin_core::{EventInput, SystemClock, TimeInput};
+use zhiyin_engine::{Engine, EngineConfig};
+use zhiyin_store::{Store, StoreOptions};
+
+use crate::{load, output};
+
+/// Events that one transaction takes.
+const EVENTS_PER_BATCH: usize = 10_000;
+/// Milliseconds between two events of a user.
+const STEP_MS: i64 = 3_600_000;
+/// When the first event happens: 2026-01-01.
+const START_MS: i64 = 1_767_225_600_000;
+
+/// Arguments of `zhiyin bench memory`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Users.
+    #[arg(long, default_value_t = 1_000_000)]
+    users: usize,
+    /// Events of each user.
+    #[arg(long, default_value_t = 20)]
+    events: usize,
+    /// Items that the events are spread over.
+    #[arg(long, default_value_t = 50_000)]
+    items: usize,
+    /// Seed of the events.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+}
+
+/// Builds the state in this process, over a database in a folder that is removed afterwards, and prints its size.
+///
+/// # Errors
+/// Failing storage.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let folder = super::target::own_folder()?;
+    let before = load::own_usage()?;
+    let start = Instant::now();
+    let engine = engine(folder.path())?;
+    fill(arguments, &engine)?;
+    let after = load::own_usage()?;
+    let status = serde_json::to_value(engine.status())?;
+    output::json(&json!({
+        "benchmark": "memory",
+        "users": arguments.users,
+        "events": arguments.users * arguments.events,
+        "items": arguments.items,
+        "seconds": start.elapsed().as_secs_f64(),
+        "cpu_seconds": after.cpu_seconds - before.cpu_seconds,
+        "rss_bytes_before": before.rss_bytes,
+        "rss_bytes": after.rss_bytes,
+        "rss_peak_bytes": after.rss_peak_bytes,
+        "status": status,
+    }))
+}
+
+fn engine(folder: &Path) -> Result<Arc<Engine>> {
+    let store = Store::open(folder, StoreOptions::default())?;
+    let mut config = EngineConfig::default();
+    // A snapshot in the middle would count as the state's memory.
+    config.state.snapshot_every_events = u64::MAX;
+    Ok(Engine::open(Arc::new(store), folder, config, Arc::new(SystemClock))?)
+}
+
+/// One event for every user in turn, so that all histories grow side by side.
+fn fill(arguments: &Arguments, engine: &Engine) -> Result<()> {
+    let mut random = Pcg64Mcg::seed_from_u64(arguments.seed);
+    let bar = output::bar((arguments.users * arguments.events) as u64, "taking in events");
+    for round in 0..arguments.events {
+        for first in (0..arguments.users).step_by(EVENTS_PER_BATCH) {
+            let users = first..(first + EVENTS_PER_BATCH).min(arguments.users);
+            let events: Vec<EventInput> = users.map(|user| event(user, round, arguments.items, &mut random)).collect();
+            bar.inc(events.len() as u64);
+            engine.ingest_blocking(events, None)?;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn event(user: usize, round: usize, items: usize, random: &mut Pcg64Mcg) -> EventInput {
+    let share: f64 = random.random();
+    EventInput {
+        id: Some(format!("{user}-{round}")),
+        kind: "view".into(),
+        user: Some(format!("user-{user}")),
+        item: Some(format!("item-{}", (share * share * items as f64) as usize)),
+        time: Some(TimeInput::Millis(START_MS + round as i64 * STEP_MS)),
+        ..EventInput::default()
+    }
+}

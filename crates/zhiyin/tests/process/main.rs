@@ -1,0 +1,7 @@
+//! Tests that start the real program: what happens when it is killed, when its disk is full or damaged, and to those without a key.
+
+mod access;
+mod commands;
+mod crash;
+mod disk;
+mod harness;

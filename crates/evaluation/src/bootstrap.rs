@@ -143,6 +143,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
         #[test]
         fn the_interval_contains_the_mean_of_equal_values(value in -5.0_f64..5.0, n in 1_usize..1_500) {
             let summary = interval(&vec![value; n], 1);

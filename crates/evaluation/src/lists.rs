@@ -58,7 +58,8 @@ pub fn gini(exposures: &[u64]) -> f64 {
     if total == 0.0 {
         return 0.0;
     }
-    let weighted: f64 = sorted.iter().zip(1..).map(|(&count, place)| (2.0 * f64::from(place) - n - 1.0) * count as f64).sum();
+    let weighted: f64 =
+        sorted.iter().zip(1..).map(|(&count, place)| (2.0 * f64::from(place) - n - 1.0) * count as f64).sum();
     weighted / (n * total)
 }
 
@@ -73,10 +74,16 @@ pub fn average_popularity(list: &[u32], counts: &[u64]) -> f64 {
 ///
 /// `categories` gives the categories of an item, each taking an equal part of it; items without any are passed over. 0 if the history
 /// has none.
-pub fn miscalibration<'a>(history: &[u32], list: &[u32], categories: impl Fn(u32) -> &'a [u32], n_categories: usize) -> f64 {
+pub fn miscalibration<'a>(
+    history: &[u32],
+    list: &[u32],
+    categories: impl Fn(u32) -> &'a [u32],
+    n_categories: usize,
+) -> f64 {
     const SMOOTHING: f64 = 0.01;
     let shares = |items: &[u32]| category_shares(items, &categories, n_categories);
-    let divergence = |(p, q): (f64, f64)| if p > 0.0 { p * (p / ((1.0 - SMOOTHING) * q + SMOOTHING * p)).log2() } else { 0.0 };
+    let divergence =
+        |(p, q): (f64, f64)| if p > 0.0 { p * (p / ((1.0 - SMOOTHING) * q + SMOOTHING * p)).log2() } else { 0.0 };
     shares(history).into_iter().zip(shares(list)).map(divergence).sum::<f64>().max(0.0)
 }
 

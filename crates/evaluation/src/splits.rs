@@ -87,7 +87,8 @@ impl Split {
 
     fn ordered(log: &Log<'_>, order: Vec<usize>, part: impl Fn(usize) -> Part) -> Self {
         let parts: Vec<Part> = order.iter().map(|&position| part(position)).collect();
-        let mut split = Self { offsets: log.offsets.to_vec(), order, parts, targets: Vec::new(), cold_items: Vec::new() };
+        let mut split =
+            Self { offsets: log.offsets.to_vec(), order, parts, targets: Vec::new(), cold_items: Vec::new() };
         split.targets = (0..log.n_users()).flat_map(|user| split.targets_of(user)).collect();
         split
     }
@@ -133,7 +134,8 @@ impl Split {
 
     /// The first event of one part of each user who has any: for predicting all of a user's events of that part at once.
     pub fn first_targets(&self, part: Part) -> Vec<Target> {
-        let first = |user: usize| self.parts_of(user).iter().position(|&own| own == part).map(|place| Target { user, place });
+        let first =
+            |user: usize| self.parts_of(user).iter().position(|&own| own == part).map(|place| Target { user, place });
         (0..self.n_users()).filter_map(first).collect()
     }
 

@@ -326,11 +326,11 @@ impl Model for Bayes {
         self.score_context(query, values);
         for (earlier, weight, rarity) in self.clues(query) {
             let Some(row) = self.counts.pairs.row(earlier) else { continue };
-            row.iter().for_each(|(item, count)| scores.add(item, weight * fast_ln(1.0 + count as f32 * rarity)));
+            row.each(|item, count| scores.add(item, weight * fast_ln(1.0 + count * rarity)));
         }
         let Some((segment, rarity)) = self.segment_rarity(query.segment) else { return };
         let Some(row) = self.counts.segments.row(segment) else { return };
-        row.iter().for_each(|(item, count)| scores.add(item, fast_ln(1.0 + count as f32 * rarity)));
+        row.each(|item, count| scores.add(item, fast_ln(1.0 + count * rarity)));
     }
 
     fn explain(&self, query: &Query<'_>, item: ItemIx) -> Vec<Contribution> {

@@ -149,7 +149,8 @@ impl Content {
     fn rebuild_lists(&mut self) {
         let index = &self.index;
         let items = 0..index.n_items() as ItemIx;
-        self.lists = items.into_par_iter().map_init(Workspace::default, |work, item| nearest(index, item, work)).collect();
+        self.lists =
+            items.into_par_iter().map_init(Workspace::default, |work, item| nearest(index, item, work)).collect();
         self.known_at_refresh = index.known();
     }
 
@@ -303,3 +304,6 @@ fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)
 }
+
+#[cfg(test)]
+mod tests;

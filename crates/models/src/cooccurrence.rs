@@ -195,9 +195,7 @@ impl Model for Cooccurrence {
     fn score(&self, query: &Query<'_>, scores: &mut Scores) {
         for (item, factor) in self.sources(query) {
             let Some(row) = self.pairs.row(item) else { continue };
-            for (other, units) in row.iter() {
-                scores.add(other, factor * units as f32 * self.damped(other));
-            }
+            row.each(|other, units| scores.add(other, factor * units * self.damped(other)));
         }
     }
 

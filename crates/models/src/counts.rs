@@ -32,6 +32,7 @@ pub(crate) struct CountRow {
     slots: Box<[Slot]>,
     len: u32,
     /// High 32 bits of the rare counts that outgrow a slot.
+    #[allow(clippy::box_collection, reason = "there are many rows and hardly any carries: a box keeps rows small")]
     carries: Option<Box<BTreeMap<u32, u32>>>,
 }
 
@@ -103,6 +104,23 @@ impl CountRow {
     /// All entries, each once, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
         self.slots.iter().filter(|slot| slot.key != EMPTY).map(|slot| (slot.key, self.value(*slot)))
+    }
+
+    /// Calls `visit` with all entries as plain numbers; faster than [`CountRow::iter`] for the usual row without carries.
+    pub(crate) fn each(&self, mut visit: impl FnMut(u32, f32)) {
+        if self.carries.is_some() {
+            return self.iter().for_each(|(key, units)| visit(key, units as f32));
+        }
+        // Which slots are empty can't be predicted, so blocks are compacted without a branch first.
+        let mut full = [Slot { key: EMPTY, units: 0 }; 32];
+        for block in self.slots.chunks(full.len()) {
+            let mut count = 0;
+            for slot in block {
+                full[count & 31] = *slot;
+                count += usize::from(slot.key != EMPTY);
+            }
+            full[..count].iter().for_each(|slot| visit(slot.key, slot.units as f32));
+        }
     }
 
     /// All entries by key.

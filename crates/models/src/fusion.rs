@@ -84,9 +84,11 @@ impl Fusion {
     /// the size of the catalogue and receives the sums.
     pub fn combine(&self, scores: &[Scores], standard: &mut Vec<Standard>, fused: &mut Scores) {
         standard.clear();
-        let measure = |(source, scores)| if self.is_used(source) { Standard::measure(scores) } else { Standard::default() };
+        let measure =
+            |(source, scores)| if self.is_used(source) { Standard::measure(scores) } else { Standard::default() };
         standard.extend(scores.iter().enumerate().map(measure));
-        let used = || scores.iter().zip(&self.weights).zip(&*standard).filter(|((_, weight), s)| **weight * s.scale != 0.0);
+        let used =
+            || scores.iter().zip(&self.weights).zip(&*standard).filter(|((_, weight), s)| **weight * s.scale != 0.0);
         let mentions: usize = used().map(|((scores, _), _)| scores.touched().len()).sum();
         if mentions * 2 > fused.n_items() || used().any(|((scores, _), _)| scores.is_dense()) {
             let sums = fused.dense_mut();
@@ -113,3 +115,6 @@ fn add_to_all(sums: &mut [f32], scores: &Scores, weight: f32, standard: &Standar
         scores.touched().iter().for_each(|&item| sums[item as usize] += factor * scores.get(item));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -168,10 +168,11 @@ mod avx2 {
                 add_row(sum, row[s], value[s], panel);
             }
         }
+        let [a, b, c, d] = sums;
         let mut out = [0.0; PANEL_WIDTH];
-        for half in 0..2 {
-            let pair = |s: usize| _mm256_add_ps(sums[s][half], sums[s + 1][half]);
-            store(&mut out, half, _mm256_add_ps(pair(0), pair(2)));
+        for (half, out) in out.chunks_exact_mut(LANES).enumerate() {
+            let sum = _mm256_add_ps(_mm256_add_ps(a[half], b[half]), _mm256_add_ps(c[half], d[half]));
+            store(out, 0, sum);
         }
         out
     }

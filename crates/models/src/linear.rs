@@ -450,7 +450,7 @@ mod tests {
         let item =
             |item: u32| ItemFacts { categories: vec![item / 10], price: 1.0 + item as f32, ..ItemFacts::default() };
         let row = |u: u32| -> Vec<Interaction> {
-            let pick = |k: u32| if k % 2 == 0 { 0 } else { (u / 2 + k) % 10 };
+            let pick = |k: u32| if k.is_multiple_of(2) { 0 } else { (u / 2 + k) % 10 };
             (0..6).map(|k| Interaction::plain((u % 2) * 10 + pick(k), u * 1_000 + k * 60)).collect()
         };
         let rows: Vec<_> = (0..80).map(row).collect();
@@ -471,7 +471,8 @@ mod tests {
         let report = model.report().to_string();
         assert!(report.contains("category_affinity") && report.contains("R²"), "{report}");
         assert!(model.least_squares().r_squared > 0.2);
-        assert_eq!(model, LinearModel::fit(&planted(), &Params::default()).unwrap());
+        let again = LinearModel::fit(&planted(), &Params::default()).unwrap();
+        assert_eq!(model.least_squares().coefficients, again.least_squares().coefficients);
     }
 
     #[test]

@@ -273,7 +273,7 @@ impl Model for Markov {
         let mixture = self.mixture(query.history);
         self.unigrams.add_shares(mixture.rest, scores);
         if let Some((row, per_unit)) = mixture.single {
-            row.iter().for_each(|(item, units)| scores.add(item, per_unit * units as f32));
+            row.each(|item, units| scores.add(item, per_unit * units));
         }
         if let Some((successors, per_unit)) = mixture.pair {
             successors.each(|item, units| scores.add(item, per_unit * units as f32));

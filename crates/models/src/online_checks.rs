@@ -126,14 +126,18 @@ pub(crate) fn check_explanations<M: Online + Clone>(fresh: &M, log: &[Logged]) {
         for item in 0..N_ITEMS as ItemIx + 1 {
             let sum: f32 = model.explain(&query, item).iter().map(|part| part.amount).sum();
             let score = scores.get(item);
-            assert!((sum - score).abs() <= 1e-4 * (1.0 + score.abs()), "item {item}: parts sum to {sum}, the score is {score}");
+            assert!(
+                (sum - score).abs() <= 1e-4 * (1.0 + score.abs()),
+                "item {item}: parts sum to {sum}, the score is {score}"
+            );
         }
     }
 }
 
 /// A log from histories of plain events, one second apart.
 pub(crate) fn plain_log(rows: &[&[ItemIx]]) -> Vec<Logged> {
-    let events = rows.iter().zip(0..).flat_map(|(items, actor)| items.iter().zip(0..).map(move |(&item, at)| (at, actor, item)));
+    let events =
+        rows.iter().zip(0..).flat_map(|(items, actor)| items.iter().zip(0..).map(move |(&item, at)| (at, actor, item)));
     let mut events: Vec<(u32, ActorIx, ItemIx)> = events.collect();
     events.sort_unstable();
     events.into_iter().map(|(at, actor, item)| (actor, Interaction::plain(item, 20_000 * DAY_S + at))).collect()

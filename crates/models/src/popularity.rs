@@ -152,7 +152,10 @@ impl Tally {
 
     fn heap_bytes(&self) -> usize {
         let counts: usize = self.days.values().map(|row| row.heap_bytes() + size_of::<CountRow>() + 16).sum();
-        let decayed = self.decayed.get().map_or(0, |decayed| decayed.units.capacity() * 18 + decayed.dense.as_ref().map_or(0, Vec::len) * 4);
+        let decayed = self
+            .decayed
+            .get()
+            .map_or(0, |decayed| decayed.units.capacity() * 18 + decayed.dense.as_ref().map_or(0, Vec::len) * 4);
         counts + decayed
     }
 }

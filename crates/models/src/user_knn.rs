@@ -39,7 +39,14 @@ pub struct Params {
 impl Default for Params {
     fn default() -> Self {
         let (query_items, neighbour_items) = (20, 32);
-        Self { recent: 200, neighbours: 100, query_items, neighbour_items, half_life_days: Some(90.0), friend_weight: 0.5 }
+        Self {
+            recent: 200,
+            neighbours: 100,
+            query_items,
+            neighbour_items,
+            half_life_days: Some(90.0),
+            friend_weight: 0.5,
+        }
     }
 }
 
@@ -165,7 +172,11 @@ impl Model for UserKnn {
         let met_by_friends: f32 = query.friends.iter().map(|&friend| self.met(query, friend, item)).sum();
         let friends = self.friend_share(query) * met_by_friends;
         let parts = [(Cause::Neighbours, neighbours), (Cause::Friends, friends)];
-        parts.into_iter().filter(|(_, amount)| *amount != 0.0).map(|(cause, amount)| Contribution { cause, amount }).collect()
+        parts
+            .into_iter()
+            .filter(|(_, amount)| *amount != 0.0)
+            .map(|(cause, amount)| Contribution { cause, amount })
+            .collect()
     }
 
     fn bytes(&self) -> usize {

@@ -77,7 +77,14 @@ fn leave_one_out(rows: &[Vec<Interaction>], train: &Dataset, model: &dyn Model, 
     let mut figure = Figure::default();
     for (actor, row) in rows.iter().enumerate().step_by(every) {
         let (history, target) = (&row[..row.len() - 1], row[row.len() - 1]);
-        let query = Query { history, actor: Some(actor as u32), segment: None, friends: &[], now_s: target.time_s, histories: train };
+        let query = Query {
+            history,
+            actor: Some(actor as u32),
+            segment: None,
+            friends: &[],
+            now_s: target.time_s,
+            histories: train,
+        };
         scores.reset(train.n_items());
         model.score(&query, &mut scores);
         figure.add(rank(&scores, target.item, history), 10, |rank| 1.0 / (rank + 1.0).log2());
@@ -118,7 +125,11 @@ fn sessions(text: &str, numbers: &mut HashMap<String, u32>, adds: bool) -> Vec<V
             last = fields[0];
         }
         let fresh = numbers.len() as u32;
-        let item = if adds { Some(*numbers.entry(fields[1].into()).or_insert(fresh)) } else { numbers.get(fields[1]).copied() };
+        let item = if adds {
+            Some(*numbers.entry(fields[1].into()).or_insert(fresh))
+        } else {
+            numbers.get(fields[1]).copied()
+        };
         let time_s = fields[2].parse::<f64>().unwrap() as u32;
         rows.last_mut().unwrap().extend(item.map(|item| Interaction::plain(item, time_s)));
     }
@@ -133,7 +144,8 @@ fn reveal(tests: &[Vec<Interaction>], train: &Dataset, model: &dyn Model) -> (f6
     for row in tests {
         for at in 1..row.len() {
             let (history, target) = (&row[..at], row[at]);
-            let query = Query { history, actor: None, segment: None, friends: &[], now_s: target.time_s, histories: train };
+            let query =
+                Query { history, actor: None, segment: None, friends: &[], now_s: target.time_s, histories: train };
             scores.reset(train.n_items());
             model.score(&query, &mut scores);
             figure.add(rank(&scores, target.item, &[]), 20, |rank| 1.0 / rank);
@@ -144,7 +156,8 @@ fn reveal(tests: &[Vec<Interaction>], train: &Dataset, model: &dyn Model) -> (f6
 
 #[test]
 fn yoochoose_sessions() {
-    let files = ["yoochoose-100k/yoochoose-clicks-100k_train_full.txt", "yoochoose-100k/yoochoose-clicks-100k_test.txt"];
+    let files =
+        ["yoochoose-100k/yoochoose-clicks-100k_train_full.txt", "yoochoose-100k/yoochoose-clicks-100k_test.txt"];
     let [Some(train), Some(test)] = files.map(optional) else { return };
     let mut numbers = HashMap::new();
     let train = dataset(&sessions(&train, &mut numbers, true), 0);

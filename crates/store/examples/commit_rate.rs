@@ -105,7 +105,8 @@ fn name(text: String) -> ExternalId {
 /// A store with actors and items.
 fn prepared(folder: &Path) -> Result<Store, Failure> {
     let store = Store::open(folder, StoreOptions::default())?;
-    let actor = |ix| ActorRow { ix, kind: ActorKind::User, id: name(format!("user-{ix}")), linked_user: None, user: None };
+    let actor =
+        |ix| ActorRow { ix, kind: ActorKind::User, id: name(format!("user-{ix}")), linked_user: None, user: None };
     let item = |ix| ItemRow { ix, item: Some(Item::bare(name(format!("item-{ix}")))) };
     let batch =
         Batch { actors: (0..ACTORS).map(actor).collect(), items: (0..ITEMS).map(item).collect(), ..Batch::default() };

@@ -11,11 +11,43 @@ use crate::{
     outcomes::{self, Claim, Described, HOUR_MS, Totals},
 };
 
-/// The connection that writes, with the first free numbers as of the last commit.
+/// A set of dense numbers, one bit each.
+#[derive(Clone, Debug, Default)]
+pub struct NumberSet(Vec<u64>);
+
+impl NumberSet {
+    /// Whether the number is in the set.
+    pub fn has(&self, number: u32) -> bool {
+        self.0.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    /// Puts a number in.
+    pub fn insert(&mut self, number: u32) {
+        let word = number as usize / 64;
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << (number % 64);
+    }
+
+    /// Takes a number out.
+    pub fn remove(&mut self, number: u32) {
+        if let Some(word) = self.0.get_mut(number as usize / 64) {
+            *word &= !(1 << (number % 64));
+        }
+    }
+}
+
+/// The connection that writes, with what it knows of the state as of the last commit.
 #[derive(Debug)]
 pub struct Writer {
     pub connection: Connection,
+    /// First free numbers.
     pub marks: HighWater,
+    /// Actors that exist.
+    pub actors: NumberSet,
+    /// Items that exist, deleted ones included.
+    pub items: NumberSet,
 }
 
 /// Writes the batch. When this fails nothing was written and `writer` stands as before.
@@ -36,6 +68,8 @@ pub fn commit(writer: &mut Writer, batch: &Batch) -> rusqlite::Result<Vec<Append
     write_marks(&transaction, writer.marks, marks)?;
     transaction.commit()?;
     writer.marks = marks;
+    batch.actors.iter().for_each(|row| writer.actors.insert(row.ix));
+    batch.items.iter().for_each(|row| writer.items.insert(row.ix));
     Ok(appended)
 }
 
@@ -116,8 +150,8 @@ fn write_rejected(transaction: &Transaction<'_>, rejected: &[RejectedEvent]) -> 
     if rejected.is_empty() {
         return Ok(());
     }
-    let mut insert = transaction
-        .prepare_cached("INSERT INTO rejected (received_ms, rule, reason, body) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut insert =
+        transaction.prepare_cached("INSERT INTO rejected (received_ms, rule, reason, body) VALUES (?1, ?2, ?3, ?4)")?;
     for event in rejected {
         insert.execute(params![event.received_ms, event.rule, event.reason, event.body])?;
     }

@@ -49,7 +49,10 @@ impl Shown {
     fn is_consistent(&self) -> bool {
         let n = self.items.len();
         let sources_known = self.by.iter().all(|&at| usize::from(at) < self.sources.len());
-        self.scores.len() == n && self.by.len() == n && sources_known && matches!(self.propensities.len(), m if m == n || m == 0)
+        self.scores.len() == n
+            && self.by.len() == n
+            && sources_known
+            && matches!(self.propensities.len(), m if m == n || m == 0)
     }
 
     /// The source that showed `item`, at its best rank; none if it was not shown.
@@ -98,10 +101,11 @@ pub fn details(details: &EventDetails) -> rusqlite::Result<Option<String>> {
 
 /// The details of an event from the columns `details` and `decision`.
 pub fn details_at(row: &Row<'_>, details: usize, decision: usize) -> rusqlite::Result<EventDetails> {
-    let mut parsed: EventDetails = match row.get_ref(details)?.as_str_or_null().map_err(|error| unreadable(details, error))? {
-        Some(text) => from_json(details, text)?,
-        None => EventDetails::default(),
-    };
+    let mut parsed: EventDetails =
+        match row.get_ref(details)?.as_str_or_null().map_err(|error| unreadable(details, error))? {
+            Some(text) => from_json(details, text)?,
+            None => EventDetails::default(),
+        };
     parsed.decision = row.get::<_, Option<[u8; 16]>>(decision)?.map(Uuid::from_bytes);
     Ok(parsed)
 }

@@ -8,9 +8,6 @@ use zhiyin_core::storage::StorageError;
 /// How to get a damaged file back.
 pub const REPAIR: &str = "restore the file from a backup, or save what can be read with `sqlite3 FILE .recover`";
 
-/// An event refers to a row that is not there.
-pub const UNKNOWN_NUMBER: &str = "an event names an actor or item that was never written or was erased; write it first";
-
 const BYTES_PROBED: usize = 64 * 1024;
 
 /// Gives an error of SQLite its meaning; `path` is the database file.
@@ -30,16 +27,15 @@ fn sqlite_failure(path: &Path, failure: &ffi::Error, message: Option<&str>) -> S
     match failure.code {
         ErrorCode::DiskFull => full(path),
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => damaged(path, detail),
-        ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
-            unusable(path, detail, "make sure that the folder exists and that this user may write to it and to the files in it")
-        }
+        ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => unusable(
+            path,
+            detail,
+            "make sure that the folder exists and that this user may write to it and to the files in it",
+        ),
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
             unusable(path, detail, "another program holds the file locked; close that program and try again")
         }
         ErrorCode::SystemIoFailure => io_failure(path, failure, detail),
-        _ if failure.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY => {
-            StorageError::Other(UNKNOWN_NUMBER.into())
-        }
         _ => StorageError::Other(detail),
     }
 }

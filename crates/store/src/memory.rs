@@ -130,15 +130,7 @@ impl State {
     /// Refuses what the tables of the database would refuse, before anything is changed.
     fn check(&self, batch: &Batch) -> Result<(), StorageError> {
         store::check_events(&batch.events)?;
-        let actors: HashSet<ActorIx> = batch.actors.iter().map(|row| row.ix).collect();
-        let items: HashSet<ItemIx> = batch.items.iter().map(|row| row.ix).collect();
-        let known = |staged: &StagedEvent| {
-            let actor = actors.contains(&staged.actor) || self.actors.contains_key(&staged.actor);
-            actor && staged.item.is_none_or(|item| items.contains(&item) || self.items.contains_key(&item))
-        };
-        if !batch.events.iter().filter(|staged| !self.event_ids.contains(&staged.event.id)).all(known) {
-            return Err(StorageError::Other(crate::error::UNKNOWN_NUMBER.into()));
-        }
+        store::check_numbers(batch, |ix| self.actors.contains_key(&ix), |ix| self.items.contains_key(&ix))?;
         self.check_names(batch)
     }
 

@@ -59,11 +59,5 @@ impl Store {
 }
 
 fn live_model(row: &Row<'_>) -> rusqlite::Result<LiveModel> {
-    Ok(LiveModel {
-        slot: row.get(0)?,
-        version: row.get(1)?,
-        path: row.get(2)?,
-        hash: row.get(3)?,
-        set_ms: row.get(4)?,
-    })
+    Ok(LiveModel { slot: row.get(0)?, version: row.get(1)?, path: row.get(2)?, hash: row.get(3)?, set_ms: row.get(4)? })
 }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use zhiyin_core::storage::{HighWater, StorageError};
 
 use crate::{
-    commit::Writer,
+    commit::{NumberSet, Writer},
     encode::unsigned,
     error::{damaged, file_error, storage_error, unusable},
     schema::{self, APPLICATION_ID, MIGRATIONS},
@@ -137,8 +137,6 @@ fn open_writer(path: &Path, options: &StoreOptions) -> rusqlite::Result<Writer> 
         connection.pragma_update(None, "journal_mode", "WAL")?;
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
     if let Some(bytes) = options.max_bytes {
@@ -151,7 +149,24 @@ fn open_writer(path: &Path, options: &StoreOptions) -> rusqlite::Result<Writer> 
         set_clean(&connection, false)?;
     }
     let marks = high_water(&connection)?;
-    Ok(Writer { connection, marks })
+    // A guest never appends, so it needs not know what exists.
+    let (actors, items) = match options.access {
+        Access::Owner => {
+            (numbers(&connection, "SELECT ix FROM actors")?, numbers(&connection, "SELECT ix FROM items")?)
+        }
+        Access::Guest => (NumberSet::default(), NumberSet::default()),
+    };
+    Ok(Writer { connection, marks, actors, items })
+}
+
+fn numbers(connection: &Connection, sql: &str) -> rusqlite::Result<NumberSet> {
+    let mut set = NumberSet::default();
+    let mut find = connection.prepare(sql)?;
+    let mut rows = find.query([])?;
+    while let Some(row) = rows.next()? {
+        set.insert(row.get(0)?);
+    }
+    Ok(set)
 }
 
 /// Notes whether the store was closed in order.

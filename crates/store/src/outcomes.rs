@@ -12,9 +12,9 @@ use std::{
     ops::Range,
 };
 
-use rusqlite::{Connection, OptionalExtension, Rows, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use zhiyin_core::{
-    ActorIx, DecisionId, ItemIx, Kind,
+    DecisionId, ItemIx, Kind,
     clock::Millis,
     event::EventDetails,
     storage::{OutcomeCounts, OutcomeRow},
@@ -207,7 +207,16 @@ impl Totals {
         )?;
         for ((hour, dimension), names) in &self.0 {
             for (name, c) in names {
-                add.execute(params![hour, dimension, name, c.impressions, c.clicks, c.carts, c.purchases, c.revenue_micros])?;
+                add.execute(params![
+                    hour,
+                    dimension,
+                    name,
+                    c.impressions,
+                    c.clicks,
+                    c.carts,
+                    c.purchases,
+                    c.revenue_micros
+                ])?;
                 if c.impressions < 0 {
                     sweep.execute(params![hour, dimension, name])?;
                 }
@@ -228,7 +237,7 @@ pub struct Described {
 
 impl Described {
     /// Reads it from the columns id, time_ms, model, shown.
-    pub fn at(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+    pub fn at(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: encode::decision_id(row, 0)?,
             hour: row.get::<_, Millis>(1)?.div_euclid(HOUR_MS),
@@ -260,7 +269,12 @@ pub fn join(connection: &Connection, totals: &mut Totals, decision: &Described, 
 }
 
 /// Takes a claim back; the opposite of [`join`].
-pub fn unjoin(connection: &Connection, totals: &mut Totals, decision: &Described, claim: &Claim) -> rusqlite::Result<()> {
+pub fn unjoin(
+    connection: &Connection,
+    totals: &mut Totals,
+    decision: &Described,
+    claim: &Claim,
+) -> rusqlite::Result<()> {
     let Some(source) = decision.shown.source_of(claim.item) else { return Ok(()) };
     let mut leave = connection.prepare_cached(
         "UPDATE outcomes SET events = events - 1, revenue_micros = revenue_micros - ?4
@@ -273,13 +287,18 @@ pub fn unjoin(connection: &Connection, totals: &mut Totals, decision: &Described
             connection.prepare_cached("DELETE FROM outcomes WHERE decision = ?1 AND item = ?2 AND outcome = ?3")?;
         delete.execute(params![claim.decision.as_bytes(), claim.item, claim.outcome.name()])?;
     }
-    totals.add_outcome(decision, source, Counts::outcome(claim.outcome, -i64::from(events == 0), -claim.revenue_micros));
+    totals.add_outcome(
+        decision,
+        source,
+        Counts::outcome(claim.outcome, -i64::from(events == 0), -claim.revenue_micros),
+    );
     Ok(())
 }
 
 /// Takes everything that came of a decision out of the sums and the table.
 pub fn forget(connection: &Connection, totals: &mut Totals, decision: &Described) -> rusqlite::Result<()> {
-    let mut find = connection.prepare_cached("SELECT item, outcome, revenue_micros FROM outcomes WHERE decision = ?1")?;
+    let mut find =
+        connection.prepare_cached("SELECT item, outcome, revenue_micros FROM outcomes WHERE decision = ?1")?;
     let mut rows = find.query([decision.id.as_bytes()])?;
     while let Some(row) = rows.next()? {
         let outcome = Outcome::named(encode::text(row, 1)?);
@@ -322,9 +341,8 @@ pub fn summed(connection: &Connection, window_ms: &Range<Millis>) -> rusqlite::R
 /// Counts the outcomes of a window anew from the decisions and the events, without looking at what was summed.
 pub fn recounted(connection: &Connection, window_ms: &Range<Millis>) -> rusqlite::Result<Vec<OutcomeRow>> {
     let Some((first, last)) = hours(window_ms) else { return Ok(Vec::new()) };
-    let mut find = connection.prepare_cached(
-        "SELECT id, time_ms, model, shown FROM decisions WHERE time_ms BETWEEN ?1 AND ?2",
-    )?;
+    let mut find =
+        connection.prepare_cached("SELECT id, time_ms, model, shown FROM decisions WHERE time_ms BETWEEN ?1 AND ?2")?;
     let last_ms = last.saturating_add(1).saturating_mul(HOUR_MS).saturating_sub(1);
     let mut rows = find.query([first.saturating_mul(HOUR_MS), last_ms])?;
     let mut totals = Totals::default();
@@ -347,23 +365,24 @@ pub fn recounted(connection: &Connection, window_ms: &Range<Millis>) -> rusqlite
 
 /// The claims of all events that name a decision.
 pub fn claims_on(connection: &Connection, decision: DecisionId) -> rusqlite::Result<Vec<Claim>> {
-    let mut find =
-        connection.prepare_cached("SELECT kind, item, details, decision FROM events WHERE decision = ?1")?;
-    claims(find.query([decision.as_bytes()])?)
-}
-
-/// The claims of all events of an actor.
-pub fn claims_by(connection: &Connection, actor: ActorIx) -> rusqlite::Result<Vec<Claim>> {
-    let mut find = connection
-        .prepare_cached("SELECT kind, item, details, decision FROM events WHERE actor = ?1 AND +decision IS NOT NULL")?;
-    claims(find.query([actor])?)
-}
-
-fn claims(mut rows: Rows<'_>) -> rusqlite::Result<Vec<Claim>> {
+    let mut find = connection.prepare_cached("SELECT kind, item, details, decision FROM events WHERE decision = ?1")?;
+    let mut rows = find.query([decision.as_bytes()])?;
     let mut claims = Vec::new();
     while let Some(row) = rows.next()? {
-        let kind = Kind::named(encode::text(row, 0)?);
-        claims.extend(Claim::of(&kind, &encode::details_at(row, 2, 3)?, row.get(1)?));
+        claims.extend(claim_at(row)?);
     }
     Ok(claims)
+}
+
+/// The claim of the event at a place, if it makes one.
+pub fn claim_of(connection: &Connection, position: i64) -> rusqlite::Result<Option<Claim>> {
+    let mut find = connection.prepare_cached(
+        "SELECT kind, item, details, decision FROM events WHERE position = ?1 AND decision IS NOT NULL",
+    )?;
+    Ok(find.query_row([position], claim_at).optional()?.flatten())
+}
+
+fn claim_at(row: &Row<'_>) -> rusqlite::Result<Option<Claim>> {
+    let kind = Kind::named(encode::text(row, 0)?);
+    Ok(Claim::of(&kind, &encode::details_at(row, 2, 3)?, row.get(1)?))
 }

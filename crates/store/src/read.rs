@@ -15,7 +15,8 @@ use crate::{
 };
 
 // CROSS JOIN keeps SQLite from starting with another table than the log, whose order is wanted.
-const SELECT_EVENTS: &str = "SELECT e.position, e.id, e.kind, e.actor, e.session, e.item, e.time_ms, e.decision, e.details,
+const SELECT_EVENTS: &str =
+    "SELECT e.position, e.id, e.kind, e.actor, e.session, e.item, e.time_ms, e.decision, e.details,
         a.kind, a.id, i.id
     FROM events e CROSS JOIN actors a ON a.ix = e.actor LEFT JOIN items i ON i.ix = e.item";
 
@@ -48,18 +49,27 @@ pub fn events_after(connection: &Connection, after: Position, limit: usize) -> r
 }
 
 pub fn events_of(connection: &Connection, actors: &[ActorIx]) -> rusqlite::Result<Vec<LoggedEvent>> {
-    let mut find = connection.prepare_cached(&format!("{SELECT_EVENTS} WHERE e.actor = ?1 ORDER BY e.position"))?;
-    let mut actors = actors.to_vec();
-    actors.sort_unstable();
-    actors.dedup();
-    let mut events = Vec::new();
-    for actor in actors {
-        for logged in find.query_map([actor], event)? {
-            events.push(logged?);
-        }
+    let mut positions = Vec::new();
+    for &actor in actors {
+        positions.extend(positions_of(connection, actor)?);
     }
-    events.sort_by_key(|logged| logged.position);
-    Ok(events)
+    positions.sort_unstable();
+    positions.dedup();
+    let mut find = connection.prepare_cached(&format!("{SELECT_EVENTS} WHERE e.position = ?1"))?;
+    positions.into_iter().map(|position| find.query_row([position], event)).collect()
+}
+
+/// Places of the events of an actor, rising. The log is indexed by actor in segments, so this looks into each of them.
+pub fn positions_of(connection: &Connection, actor: ActorIx) -> rusqlite::Result<Vec<i64>> {
+    let mut find = connection.prepare_cached(
+        "WITH RECURSIVE segments (n, last) AS (
+             SELECT (SELECT min(position) FROM events) >> 16, (SELECT max(position) FROM events) >> 16
+             UNION ALL SELECT n + 1, last FROM segments WHERE n < last)
+         SELECT e.position FROM segments s CROSS JOIN events e INDEXED BY events_by_actor
+             ON e.position >> 16 = s.n AND e.actor = ?1
+         ORDER BY e.position",
+    )?;
+    find.query_map([actor], |row| row.get(0))?.collect()
 }
 
 pub fn last_position(connection: &Connection) -> rusqlite::Result<Position> {
@@ -67,9 +77,8 @@ pub fn last_position(connection: &Connection) -> rusqlite::Result<Position> {
 }
 
 pub fn actors_from(connection: &Connection, from: ActorIx, limit: usize) -> rusqlite::Result<Vec<ActorRow>> {
-    let mut find = connection.prepare_cached(
-        "SELECT ix, kind, id, linked_user, profile FROM actors WHERE ix >= ?1 ORDER BY ix LIMIT ?2",
-    )?;
+    let mut find = connection
+        .prepare_cached("SELECT ix, kind, id, linked_user, profile FROM actors WHERE ix >= ?1 ORDER BY ix LIMIT ?2")?;
     let actor = |row: &Row<'_>| {
         Ok(ActorRow {
             ix: row.get(0)?,
@@ -102,12 +111,8 @@ pub fn rejected(
         "SELECT row, received_ms, rule, reason, body FROM rejected WHERE row < ?1 ORDER BY row DESC LIMIT ?2",
     )?;
     let event = |row: &Row<'_>| {
-        let event = RejectedEvent {
-            received_ms: row.get(1)?,
-            rule: row.get(2)?,
-            reason: row.get(3)?,
-            body: row.get(4)?,
-        };
+        let event =
+            RejectedEvent { received_ms: row.get(1)?, rule: row.get(2)?, reason: row.get(3)?, body: row.get(4)? };
         Ok((unsigned(row, 0)?, event))
     };
     find.query_map(params![before.map_or(i64::MAX, signed), page(limit)], event)?.collect()

@@ -47,14 +47,16 @@ pub fn migrate(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Re
 mod tests {
     use super::*;
 
-    const STEPS: [&str; 2] = ["CREATE TABLE a (x INTEGER) STRICT; INSERT INTO a VALUES (7);", "ALTER TABLE a ADD COLUMN y TEXT;"];
+    const STEPS: [&str; 2] =
+        ["CREATE TABLE a (x INTEGER) STRICT; INSERT INTO a VALUES (7);", "ALTER TABLE a ADD COLUMN y TEXT;"];
 
     #[test]
     fn an_older_schema_is_taken_forward_with_its_rows() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection, &STEPS[..1]).unwrap();
         migrate(&mut connection, &STEPS).unwrap();
-        let row: (i64, Option<String>) = connection.query_row("SELECT x, y FROM a", [], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
+        let row: (i64, Option<String>) =
+            connection.query_row("SELECT x, y FROM a", [], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
         assert_eq!(row, (7, None));
         let expected = Header { application_id: APPLICATION_ID, version: 2, empty: false };
         assert_eq!(header(&connection).unwrap(), expected);

@@ -1,6 +1,7 @@
 //! The store itself: one writing connection behind a lock, a few reading ones, and the implementation of the port.
 
 use std::{
+    collections::HashSet,
     ops::Range,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -154,7 +155,10 @@ impl Store {
     }
 
     /// Writes as one process among others.
-    pub(crate) fn write<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, StorageError> {
+    pub(crate) fn write<T>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StorageError> {
         work(&mut self.writer.lock().connection).map_err(|error| self.failed(&error))
     }
 
@@ -195,16 +199,40 @@ pub(crate) fn check_events(events: &[StagedEvent]) -> Result<(), StorageError> {
         return Err(StorageError::Other(format!("event {id} must have an item and its number, or neither of them")));
     }
     match events.iter().find(nameless) {
-        Some(staged) => Err(StorageError::Other(format!("event {} names neither a user nor a session", staged.event.id))),
+        Some(staged) => {
+            Err(StorageError::Other(format!("event {} names neither a user nor a session", staged.event.id)))
+        }
         None => Ok(()),
     }
+}
+
+/// Refuses events about an actor or item that is neither in the batch nor known.
+pub(crate) fn check_numbers(
+    batch: &Batch,
+    actor_known: impl Fn(ActorIx) -> bool,
+    item_known: impl Fn(ItemIx) -> bool,
+) -> Result<(), StorageError> {
+    let actors: HashSet<ActorIx> = batch.actors.iter().map(|row| row.ix).collect();
+    let items: HashSet<ItemIx> = batch.items.iter().map(|row| row.ix).collect();
+    for StagedEvent { event, actor, item } in &batch.events {
+        let what = match item {
+            _ if !actor_known(*actor) && !actors.contains(actor) => format!("actor {actor}"),
+            Some(item) if !item_known(*item) && !items.contains(item) => format!("item {item}"),
+            _ => continue,
+        };
+        let rule = "which was never written or was erased; write it in the same batch or before";
+        return Err(StorageError::Other(format!("event {} names {what}, {rule}", event.id)));
+    }
+    Ok(())
 }
 
 impl Storage for Store {
     fn commit(&self, batch: &Batch) -> Result<Vec<Appended>, StorageError> {
         self.require_owner()?;
         check_events(&batch.events)?;
-        commit::commit(&mut self.writer.lock(), batch).map_err(|error| self.failed(&error))
+        let mut writer = self.writer.lock();
+        check_numbers(batch, |ix| writer.actors.has(ix), |ix| writer.items.has(ix))?;
+        commit::commit(&mut writer, batch).map_err(|error| self.failed(&error))
     }
 
     fn events_after(&self, after: Position, limit: usize) -> Result<Vec<LoggedEvent>, StorageError> {
@@ -246,7 +274,7 @@ impl Storage for Store {
 
     fn erase(&self, actors: &[ActorIx]) -> Result<Erased, StorageError> {
         self.require_owner()?;
-        erase::erase(&mut self.writer.lock().connection, actors).map_err(|error| self.failed(&error))
+        erase::erase(&mut self.writer.lock(), actors).map_err(|error| self.failed(&error))
     }
 
     fn high_water(&self) -> Result<HighWater, StorageError> {

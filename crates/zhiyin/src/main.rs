@@ -23,7 +23,7 @@ use anyhow::Error;
 use clap::Parser;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use zhiyin_core::Problem;
-use zhiyin_engine::EngineError;
+use zhiyin_engine::{EngineError, experiment::ExperimentError};
 
 /// The allocator of the whole program.
 #[global_allocator]
@@ -56,7 +56,10 @@ fn start_log(verbose: u8) {
 fn exit_code(error: &Error) -> u8 {
     let is_problem = error.chain().any(|cause| {
         let refused = cause.downcast_ref::<EngineError>();
-        cause.is::<Problem>() || matches!(refused, Some(EngineError::Bad(_) | EngineError::NotFound(_)))
+        let unfit = cause.downcast_ref::<ExperimentError>();
+        cause.is::<Problem>()
+            || matches!(refused, Some(EngineError::Bad(_) | EngineError::NotFound(_)))
+            || matches!(unfit, Some(ExperimentError::UnknownModel(..) | ExperimentError::CutOff))
     });
     if is_problem { 2 } else { 1 }
 }

@@ -102,7 +102,7 @@ fn flatten(name: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
 fn shown(name: &str, value: &Value) -> String {
     match (value.as_u64(), value.as_i64()) {
         (_, Some(ms)) if name.ends_with("_ms") => time(ms),
-        (Some(bytes), _) if name.contains("bytes") => bytes(bytes),
+        (Some(n), _) if name.contains("bytes") => bytes(n),
         (Some(n), _) => count(n),
         _ => value.to_string(),
     }

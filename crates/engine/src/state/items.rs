@@ -110,6 +110,12 @@ impl Items {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn rows_for_checks(&self) -> Vec<zhiyin_core::storage::ItemRow> {
+        let row = |(ix, item): (ItemIx, &Option<Arc<Item>>)| zhiyin_core::storage::ItemRow { ix, item: item.as_deref().cloned() };
+        (0..).zip(&self.rows).map(row).collect()
+    }
+
     pub(super) fn count(&mut self, ix: ItemIx, interactions: i64) {
         if let Some(count) = self.interactions.get_mut(ix as usize) {
             *count = count.saturating_add_signed(interactions);

@@ -5,6 +5,8 @@
 //! replays leave no trace in it. In particular the counting models equal a fit on [`dataset`].
 
 mod actors;
+#[cfg(test)]
+mod checks;
 mod dataset;
 pub mod effect;
 mod fold;

@@ -7,7 +7,7 @@
 
 use zhiyin_core::{Interaction, ItemIx, storage::LoggedEvent};
 
-use super::effect::{Effect, Meaning, seconds};
+use super::effect::{Effect, Meaning};
 
 /// Items that an actor is remembered to dislike or to have skipped.
 pub const NEGATIVES_MAX: usize = 64;
@@ -67,9 +67,4 @@ pub(super) fn push_negative(negatives: &mut Vec<(ItemIx, u32)>, item: ItemIx, ti
     if negatives.len() > NEGATIVES_MAX {
         negatives.remove(0);
     }
-}
-
-/// The newest second of any of the events.
-pub(super) fn newest_s<'a>(events: impl IntoIterator<Item = &'a LoggedEvent>) -> u32 {
-    events.into_iter().map(|event| seconds(event.staged.event.time_ms)).max().unwrap_or(0)
 }

@@ -21,7 +21,8 @@ pub fn temporal(log: &Log<'_>, first: f64, second: f64) -> Split {
 pub fn prequential(log: &Log<'_>, first: f64, second: f64) -> Split {
     let mut split = temporal(log, first, second);
     // Stable, and the targets are by user and place: ties keep that order, as in `Log::in_time_order`.
-    let mut targets: Vec<(u32, Target)> = split.targets.iter().map(|&target| (log.times_s[split.position(target)], target)).collect();
+    let mut targets: Vec<(u32, Target)> =
+        split.targets.iter().map(|&target| (log.times_s[split.position(target)], target)).collect();
     targets.sort_by_key(|(time, _)| *time);
     split.targets = targets.into_iter().map(|(_, target)| target).collect();
     split

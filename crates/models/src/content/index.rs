@@ -109,6 +109,9 @@ impl Index {
     /// Replaces what is known of an item, leaving the vectors of all others as they are.
     pub fn set(&mut self, item: ItemIx, facts: &ItemFacts) {
         self.clear(item);
+        if self.documents.len() <= item as usize {
+            self.documents.resize(item as usize + 1, Document::default());
+        }
         let mut document = Document::of(facts);
         if document.is_empty() {
             return;
@@ -130,9 +133,6 @@ impl Index {
                 let place = term.items.partition_point(|&other| other < item);
                 term.weights[place] = weight;
             }
-        }
-        if self.documents.len() <= item as usize {
-            self.documents.resize(item as usize + 1, Document::default());
         }
         self.documents[item as usize] = document;
     }
@@ -157,7 +157,7 @@ impl Index {
         }
     }
 
-    /// Rows: one more than the largest item that was ever known.
+    /// Rows: one more than the largest item that was ever set.
     pub fn n_items(&self) -> usize {
         self.documents.len()
     }

@@ -208,7 +208,8 @@ mod tests {
 
     #[test]
     fn a_misleading_source_gets_no_weight() {
-        let block = |good: f32, bad: f32| Block { n: 3, hard: 3, offset: 0.0, rows: vec![good, 0.0, 0.1, -bad, 0.0, bad] };
+        let block =
+            |good: f32, bad: f32| Block { n: 3, hard: 3, offset: 0.0, rows: vec![good, 0.0, 0.1, -bad, 0.0, bad] };
         let blocks = [block(1.0, 0.5), block(0.5, 1.0), block(-0.2, 0.7)];
         let weights = fit_non_negative(&blocks, 2, &[0, 1], 0.01);
         assert!(weights[0] > 0.0 && weights[1] == 0.0, "{weights:?}");

@@ -1,8 +1,13 @@
 //! Fitting the fusion's weights on what actors did next.
 //!
-//! Every validation query gives a [`Sample`]: the target and its strongest rivals (the best of each source and some random items).
-//! Weights start at the maximum of a conditional logit, which is convex, then a coordinate search raises NDCG@10 itself, and
-//! sources whose removal costs nothing are dropped.
+//! Every validation query gives a [`Sample`]: the target, its strongest rivals (the best of each source) and some random items.
+//! Weights start at the maximum of a conditional logit, which is convex, then a coordinate search raises NDCG@10 itself where that
+//! gains clearly, and sources whose removal costs nothing are dropped.
+//!
+//! How much the random items count decides what the logit is good at. As the whole rest of the catalogue it spends its weights on
+//! separating the bulk (popularity gets 40 %), as single items it forgets that sources must be judged on more than what they rank
+//! high themselves. The square root of what they stand for did best, on unseen users of Amazon Beauty with five plain sources:
+//! NDCG@10 .0657 for ½, .0653 for 0, .0567 for 1, .0594 for equal weights.
 
 use std::collections::BTreeSet;
 
@@ -19,6 +24,10 @@ use crate::Scores;
 
 /// Depth of the measure that training maximises.
 const DEPTH: f32 = 10.0;
+/// A loss of at most so many standard errors of the paired difference counts as chance …
+const CHANCE_ERRORS: f64 = 0.5;
+/// … as long as at least this share of NDCG@10 stays.
+const CHANCE_KEPT: f64 = 0.99;
 /// Factors by which the search tries to change a weight.
 const FACTORS: [f32; 6] = [0.5, 0.75, 0.9, 1.1, 1.33, 2.0];
 
@@ -48,13 +57,13 @@ pub struct Training {
 impl Default for Training {
     fn default() -> Self {
         Self {
-            rivals_per_source: 50,
+            rivals_per_source: 30,
             random_rivals: 50,
             random_share: 0.5,
             samples_max: 5_000,
             ridge: 1e-3,
             kept_without: 0.999,
-            gain_min: 2e-3,
+            gain_min: 5e-3,
             passes_max: 4,
             seed: 1,
         }
@@ -114,7 +123,8 @@ impl FusionTrainer {
         let drawn = (0..self.training.random_rivals).map(|_| random.random_range(0..n_items as ItemIx));
         let drawn: Vec<ItemIx> = drawn.filter(|item| !rivals.contains(item) && !barred.contains(item)).collect();
         let others = n_items.saturating_sub(rivals.len() + barred.len());
-        let candidates: Vec<ItemIx> = [target].into_iter().chain(rivals.iter().copied()).chain(drawn.iter().copied()).collect();
+        let candidates: Vec<ItemIx> =
+            [target].into_iter().chain(rivals.iter().copied()).chain(drawn.iter().copied()).collect();
         Some(Sample(Block {
             n: candidates.len(),
             hard: candidates.len() - drawn.len(),
@@ -148,8 +158,8 @@ impl FusionTrainer {
         let ndcg_uniform = search.ndcg();
         search.start_at(logit.iter().map(|&weight| weight as f32).collect());
         search.climb(self.training.passes_max, self.training.gain_min);
-        let enough = search.ndcg() * self.training.kept_without;
-        while search.drop_idle(enough) {
+        let all = search.ndcg();
+        while search.drop_idle(all, self.training.kept_without) {
             search.climb(self.training.passes_max, self.training.gain_min);
         }
         let ndcg = search.ndcg();
@@ -180,7 +190,8 @@ fn standard_scores(per_source: &[Scores], candidates: &[ItemIx]) -> Vec<f32> {
 /// The items with the `count` highest scores above 0 (or above nothing, for a dense source), in no particular order.
 fn best(scores: &Scores, count: usize) -> Vec<ItemIx> {
     let order = |&a: &ItemIx, &b: &ItemIx| scores.get(b).total_cmp(&scores.get(a)).then(a.cmp(&b));
-    let mut items = if scores.is_dense() { (0..scores.n_items() as ItemIx).collect() } else { scores.touched().to_vec() };
+    let mut items =
+        if scores.is_dense() { (0..scores.n_items() as ItemIx).collect() } else { scores.touched().to_vec() };
     if count < items.len() {
         items.select_nth_unstable_by(count, order);
         items.truncate(count);
@@ -217,9 +228,11 @@ impl Search {
 
     /// NDCG@10 if a weight changed by `change`.
     fn ndcg_after(&self, source: usize, change: f32) -> f64 {
-        if self.blocks.is_empty() {
-            return 0.0;
-        }
+        mean(&self.gains_after(source, change))
+    }
+
+    /// NDCG@10 of each sample if a weight changed by `change`.
+    fn gains_after(&self, source: usize, change: f32) -> Vec<f64> {
         let gain = |(block, fused): (&Block, &Vec<f32>)| {
             let row = block.row(source);
             let target = fused[0] + change * row[0];
@@ -232,8 +245,7 @@ impl Search {
             let rank = 1.0 + above as f32 + 0.5 * level as f32;
             if rank <= DEPTH { f64::from(1.0 / (rank + 1.0).log2()) } else { 0.0 }
         };
-        let gains: Vec<f64> = self.blocks.par_iter().zip(&self.fused).with_min_len(64).map(gain).collect();
-        gains.iter().sum::<f64>() / gains.len() as f64
+        self.blocks.par_iter().zip(&self.fused).with_min_len(64).map(gain).collect()
     }
 
     fn change(&mut self, source: usize, change: f32) {
@@ -266,19 +278,32 @@ impl Search {
         }
     }
 
-    /// Drops the source that is missed least, if NDCG@10 without it is still `enough`.
-    fn drop_idle(&mut self, enough: f64) -> bool {
+    /// Drops the source that is missed least, if NDCG@10 stays at `kept` of `all`, what all sources reach, or the loss could well be
+    /// chance.
+    fn drop_idle(&mut self, all: f64, kept: f64) -> bool {
         let used: Vec<usize> = (0..self.weights.len()).filter(|&source| self.weights[source] != 0.0).collect();
         if used.len() < 2 {
             return false;
         }
-        let without = used.into_iter().map(|source| (self.ndcg_after(source, -self.weights[source]), source));
-        match without.max_by(|a, b| a.0.total_cmp(&b.0)) {
-            Some((ndcg, source)) if ndcg >= enough => {
-                self.change(source, -self.weights[source]);
-                true
-            }
-            _ => false,
+        let without = used.into_iter().map(|source| (self.gains_after(source, -self.weights[source]), source));
+        let Some((gains, source)) = without.max_by(|a, b| mean(&a.0).total_cmp(&mean(&b.0))) else { return false };
+        let losses: Vec<f64> =
+            self.gains_after(source, 0.0).iter().zip(&gains).map(|(with, without)| with - without).collect();
+        let by_chance = mean(&losses) <= CHANCE_ERRORS * standard_error(&losses) && mean(&gains) >= CHANCE_KEPT * all;
+        let is_idle = by_chance || mean(&gains) >= kept * all;
+        if is_idle {
+            self.change(source, -self.weights[source]);
         }
+        is_idle
     }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// Standard error of the mean.
+fn standard_error(values: &[f64]) -> f64 {
+    let (n, center) = (values.len().max(2) as f64, mean(values));
+    (values.iter().map(|value| (value - center).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt()
 }

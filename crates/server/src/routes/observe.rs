@@ -20,7 +20,7 @@ use zhiyin_core::{
     Problem, limits,
     storage::{OutcomeRow, RejectedEvent},
 };
-use zhiyin_engine::{Engine, EngineError, Status, clean::counters::RuleCount};
+use zhiyin_engine::{Engine, EngineError, Status, clean::counters::RuleCount, progress::Silent};
 
 use crate::{
     answer::{self, Answer},
@@ -193,7 +193,7 @@ pub(crate) async fn status(State(app): State<Shared>) -> Answer {
 pub(crate) async fn train(State(app): State<Shared>) -> Answer {
     let running = Running::start(&app.training)?;
     let report = blocking(&app, move |engine| {
-        let report = engine.train(&());
+        let report = engine.train(&Silent);
         drop(running);
         report
     });

@@ -8,7 +8,6 @@ use zhiyin_core::Problem;
 use zhiyin_engine::{
     config::Tune,
     experiment::{self, ExperimentConfig, ExperimentData, ModelResult, Protocol, Report, html},
-    learn::MODELS,
 };
 
 use super::import::SourceArguments;
@@ -36,7 +35,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", requires = "train")]
     test: Option<PathBuf>,
     /// Models to measure; all without it.
-    #[arg(long, value_delimiter = ',', value_parser = models())]
+    #[arg(long, value_delimiter = ',')]
     models: Vec<String>,
     /// Cut-offs of the metrics.
     #[arg(long, value_delimiter = ',', default_value = "5,10,20")]
@@ -81,10 +80,6 @@ impl From<Effort> for Tune {
 fn protocols() -> impl TypedValueParser<Value = Protocol> {
     let unknown = || anyhow!("no such protocol");
     PossibleValuesParser::new(Protocol::NAMES.map(|(name, _)| name)).try_map(move |name| Protocol::named(&name).ok_or_else(unknown))
-}
-
-fn models() -> PossibleValuesParser {
-    PossibleValuesParser::new(MODELS.into_iter().chain(["fusion"]))
 }
 
 /// Measures, prints and writes.

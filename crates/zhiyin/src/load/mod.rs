@@ -11,4 +11,4 @@ mod wire;
 pub use process::{LISTENING, Server, Usage, own_usage};
 pub use report::{Cost, Latency, Report};
 pub use run::{Outcome, Pace, Plan, run};
-pub use wire::{Connection, Reply, Request};
+pub use wire::{Connection, Request};

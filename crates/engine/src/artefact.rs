@@ -93,7 +93,8 @@ mod tests {
         assert!(!load_live(folder.path()).unwrap().is_trained());
         for round in 0..5_u8 {
             let fusion = Fusion::new(vec!["markov".into()], vec![f32::from(round)]);
-            let version = save(folder.path(), &Trained { fusion, ..Trained::default() }, i64::from(round) * 1000).unwrap();
+            let version =
+                save(folder.path(), &Trained { fusion, ..Trained::default() }, i64::from(round) * 1000).unwrap();
             let live = load_live(folder.path()).unwrap();
             assert_eq!((live.version, live.fusion.weights), (version, vec![f32::from(round)]));
         }

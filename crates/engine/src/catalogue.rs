@@ -89,7 +89,8 @@ impl Engine {
     pub fn users(&self, after: Option<&str>, limit: usize) -> Result<Page<Arc<User>>, EngineError> {
         let state = self.state();
         let users = state.actors.iter_from(start(after)?).filter(|(_, actor)| actor.kind == ActorKind::User);
-        let rows = users.map(|(ix, actor)| (ix, actor.profile.clone().unwrap_or_else(|| Arc::new(User::bare(actor.id.clone())))));
+        let rows = users
+            .map(|(ix, actor)| (ix, actor.profile.clone().unwrap_or_else(|| Arc::new(User::bare(actor.id.clone())))));
         Ok(page(rows, limit))
     }
 
@@ -117,7 +118,9 @@ impl Writer {
 fn start(after: Option<&str>) -> Result<u32, Problem> {
     let Some(cursor) = after else { return Ok(0) };
     let number = cursor.strip_prefix('n').and_then(|digits| u32::from_str_radix(digits, 16).ok());
-    number.ok_or_else(|| Problem::field("after", "is no cursor of this listing", "use `next` of the page before, or none"))
+    number.ok_or_else(|| {
+        Problem::field("after", "is no cursor of this listing", "use `next` of the page before, or none")
+    })
 }
 
 fn page<T>(rows: impl Iterator<Item = (u32, T)>, limit: usize) -> Page<T> {
@@ -132,7 +135,8 @@ fn page<T>(rows: impl Iterator<Item = (u32, T)>, limit: usize) -> Page<T> {
 }
 
 fn check_item(item: &Item) -> Result<(), Problem> {
-    let problem = |field: &str, rule: String, remedy: &str| Problem::field(format!("items[{}].{field}", item.id), rule, remedy);
+    let problem =
+        |field: &str, rule: String, remedy: &str| Problem::field(format!("items[{}].{field}", item.id), rule, remedy);
     for (field, text) in [("title", &item.title), ("description", &item.description)] {
         if text.len() > limits::TEXT_BYTES_MAX {
             let rule = format!("has {} bytes, at most {} are allowed", text.len(), limits::TEXT_BYTES_MAX);
@@ -145,7 +149,8 @@ fn check_item(item: &Item) -> Result<(), Problem> {
     if let Some(price) = item.price.filter(|price| !price.is_finite() || *price < 0.0) {
         return Err(problem("price", format!("is {price}"), "give a finite number of at least 0, or leave it out"));
     }
-    check_vector(item.vector.as_deref()).map_err(|rule| problem("vector", rule, "send finite numbers within the limit"))?;
+    check_vector(item.vector.as_deref())
+        .map_err(|rule| problem("vector", rule, "send finite numbers within the limit"))?;
     check_attributes(&item.attributes).map_err(|rule| problem("attributes", rule, "send less"))
 }
 
@@ -175,7 +180,8 @@ fn check_attributes(attributes: &Map<String, Value>) -> Result<(), String> {
 }
 
 fn check_user(user: &User) -> Result<(), Problem> {
-    let problem = |field: &str, rule: String, remedy: &str| Problem::field(format!("users[{}].{field}", user.id), rule, remedy);
+    let problem =
+        |field: &str, rule: String, remedy: &str| Problem::field(format!("users[{}].{field}", user.id), rule, remedy);
     if user.friends.len() > limits::FRIENDS_MAX {
         let rule = format!("has {} entries, at most {} are allowed", user.friends.len(), limits::FRIENDS_MAX);
         return Err(problem("friends", rule, "name the closest ones only"));

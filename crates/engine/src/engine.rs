@@ -137,7 +137,8 @@ impl Engine {
         let core = Arc::clone(&opened.core);
         let writer = opened.writer(waiting, recorded);
         let thread = std::thread::Builder::new().name("zhiyin-writer".into());
-        let thread = thread.spawn(|| writer.run()).map_err(|error| EngineError::Internal(format!("no thread: {error}")))?;
+        let thread =
+            thread.spawn(|| writer.run()).map_err(|error| EngineError::Internal(format!("no thread: {error}")))?;
         Ok(Arc::new(Self {
             core,
             trained: ArcSwap::from_pointee(crate::train::load_trained(folder)?),

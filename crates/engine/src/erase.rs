@@ -37,7 +37,11 @@ impl Writer {
         };
         let Some(group) = group else {
             let rule = format!("{id:?} does not exist");
-            return Err(EngineError::NotFound(Problem::field("user", rule, "check the name; an erased user stays erased")));
+            return Err(EngineError::NotFound(Problem::field(
+                "user",
+                rule,
+                "check the name; an erased user stays erased",
+            )));
         };
         let events = core.storage.events_of(&group)?;
         core.snapshots.remove_all()?;

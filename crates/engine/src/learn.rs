@@ -1,11 +1,10 @@
 //! Models by name: how each is fitted and how its hyper-parameters are chosen.
 
-
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use zhiyin_models::{
-    Dataset, FitError, Model, Online, bayes, content, cooccurrence, ease, ials, linear, markov, popularity, repeat, session_knn,
-    slist, user_knn,
+    Dataset, FitError, Model, Online, bayes, content, cooccurrence, ease, ials, linear, markov, popularity, repeat,
+    session_knn, slist, user_knn,
 };
 
 use crate::{
@@ -297,4 +296,3 @@ fn timed<M: Learner>(data: &Dataset, params: &M::Params) -> Result<(M, Cost), Fi
     let model = M::learn(data, params)?;
     Ok((model, started.elapsed()))
 }
-

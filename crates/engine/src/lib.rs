@@ -4,8 +4,8 @@
 //!
 //! *Invariant:* one writer thread changes the online state, always after the same change is durable; requests only read it.
 
-pub mod catalogue;
 mod artefact;
+pub mod catalogue;
 pub mod clean;
 pub mod config;
 pub mod cost;
@@ -20,9 +20,9 @@ pub mod online;
 mod open;
 mod pipeline;
 pub mod progress;
-pub mod request;
 mod rank;
 mod replay;
+pub mod request;
 mod snapshots;
 pub mod state;
 pub mod status;

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use zhiyin_core::ItemIx;
 use zhiyin_models::{
-    Dataset, ItemFacts, Model, Online, Step, bayes::Bayes, content::Content, cooccurrence::Cooccurrence, markov::Markov,
-    model::fold_dataset, popularity::Popularity, repeat::Repeat, session_knn::SessionKnn, user_knn::UserKnn,
+    Dataset, ItemFacts, Model, Online, Step, bayes::Bayes, content::Content, cooccurrence::Cooccurrence,
+    markov::Markov, model::fold_dataset, popularity::Popularity, repeat::Repeat, session_knn::SessionKnn,
+    user_knn::UserKnn,
 };
 
 /// Hyper-parameters of the online models. They are part of every snapshot: the same log and the same parameters give the same state.

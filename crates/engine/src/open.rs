@@ -19,7 +19,10 @@ use crate::{
     error::EngineError,
     online::OnlineParams,
     snapshots::{Snapshots, write_durably},
-    state::{OnlineState, Sequence, snapshot::{Snapshot, Unreadable}},
+    state::{
+        OnlineState, Sequence,
+        snapshot::{Snapshot, Unreadable},
+    },
     writer::{FOLD_CHUNK, Free, Writer, queue::Gauge, queue::Work},
 };
 
@@ -95,7 +98,11 @@ fn restored(
     let rows = all_actors(storage)?;
     let latest = snapshots.latest(|snapshot| {
         let ahead = snapshot.position >= high_water.next_position;
-        if ahead { Err(Unreadable::Misfit("the log of the store ends before it")) } else { snapshot.check(&state, &rows) }
+        if ahead {
+            Err(Unreadable::Misfit("the log of the store ends before it"))
+        } else {
+            snapshot.check(&state, &rows)
+        }
     })?;
     let moved = match latest.snapshot {
         Some(snapshot) => restore(snapshot, &mut state, &rows, storage)?,
@@ -201,15 +208,21 @@ fn read_params(path: &Path) -> Result<OnlineParams, EngineError> {
         Err(error) => return Err(unusable(path, &error.to_string(), "make the file readable")),
     };
     serde_json::from_slice(&text).map_err(|error| {
-        unusable(path, &error.to_string(), "restore it from a backup, or move it away to start with default hyper-parameters")
+        unusable(
+            path,
+            &error.to_string(),
+            "restore it from a backup, or move it away to start with default hyper-parameters",
+        )
     })
 }
 
 /// Keeps hyper-parameters for later starts.
 pub(crate) fn write_params(path: &PathBuf, params: &OnlineParams) -> Result<(), EngineError> {
-    let text = serde_json::to_vec_pretty(params)
-        .map_err(|error| Problem::field("hyper-parameters", format!("cannot be written: {error}"), "report this defect"))?;
-    write_durably(path, &text).map_err(|error| unusable(path, &error.to_string(), "give the server a folder that it may write"))
+    let text = serde_json::to_vec_pretty(params).map_err(|error| {
+        Problem::field("hyper-parameters", format!("cannot be written: {error}"), "report this defect")
+    })?;
+    write_durably(path, &text)
+        .map_err(|error| unusable(path, &error.to_string(), "give the server a folder that it may write"))
 }
 
 fn unusable(path: &Path, detail: &str, remedy: &str) -> EngineError {

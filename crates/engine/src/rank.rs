@@ -233,7 +233,8 @@ pub fn each_case<R: Send>(
 
 /// The best `count` items of an array of scores that `is_eligible`, best first; ties by number, so that the order is deterministic.
 pub fn best_items(values: &[f32], count: usize, is_eligible: impl Fn(ItemIx) -> bool) -> Vec<ItemIx> {
-    let mut best: std::collections::BinaryHeap<std::cmp::Reverse<Place>> = std::collections::BinaryHeap::with_capacity(count + 1);
+    let mut best: std::collections::BinaryHeap<std::cmp::Reverse<Place>> =
+        std::collections::BinaryHeap::with_capacity(count + 1);
     for (item, &score) in (0..).zip(values) {
         let place = Place { score, item };
         let is_better = best.len() < count || best.peek().is_some_and(|worst| place > worst.0);

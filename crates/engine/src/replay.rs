@@ -146,7 +146,10 @@ impl<'a> Stretch<'a> {
             Reading::Sequence => at + 1,
             Reading::Simultaneous => {
                 let now = time_of(self.order[at]);
-                self.order[at..self.to].iter().position(|&event| time_of(event) != now).map_or(self.to, |more| at + more)
+                self.order[at..self.to]
+                    .iter()
+                    .position(|&event| time_of(event) != now)
+                    .map_or(self.to, |more| at + more)
             }
         }
     }

@@ -9,7 +9,10 @@ use std::{
 use fs_err as fs;
 use zhiyin_core::{clock::Millis, storage::Position, storage::StorageError};
 
-use crate::{error::EngineError, state::snapshot::{Snapshot, Unreadable}};
+use crate::{
+    error::EngineError,
+    state::snapshot::{Snapshot, Unreadable},
+};
 
 /// Snapshots that are kept.
 pub(crate) const KEPT: usize = 2;
@@ -112,7 +115,11 @@ fn passed_over(path: &Path, wrong: &str) -> String {
 
 fn unusable(path: &Path, error: &std::io::Error) -> EngineError {
     let remedy = "give the server a folder that it may read and write".into();
-    EngineError::Storage(Arc::new(StorageError::Unusable { path: path.display().to_string(), detail: error.to_string(), remedy }))
+    EngineError::Storage(Arc::new(StorageError::Unusable {
+        path: path.display().to_string(),
+        detail: error.to_string(),
+        remedy,
+    }))
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> EngineError {

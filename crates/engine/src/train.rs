@@ -106,7 +106,8 @@ fn choose(data: &Dataset, config: &EngineConfig, progress: &dyn Progress) -> Res
 fn online_params(chosen: &Chosen) -> Result<OnlineParams, EngineError> {
     let by_name = chosen.models.iter().map(|row| (row.model.replace('-', "_"), row.params.clone()));
     let known: Map<String, Value> = by_name.collect();
-    serde_json::from_value(Value::Object(known)).map_err(|error| EngineError::Internal(format!("hyper-parameters: {error}")))
+    serde_json::from_value(Value::Object(known))
+        .map_err(|error| EngineError::Internal(format!("hyper-parameters: {error}")))
 }
 
 /// Fits the models that don't learn online, as far as the fusion uses them.

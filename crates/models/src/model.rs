@@ -106,7 +106,9 @@ pub fn fold_dataset(model: &mut dyn Online, data: &Dataset) {
 #[derive(Debug, Error, PartialEq)]
 pub enum FitError {
     /// There is nothing to learn from.
-    #[error("{model} cannot be fitted: the training data has {found}, it needs {needed}; import or collect more events")]
+    #[error(
+        "{model} cannot be fitted: the training data has {found}, it needs {needed}; import or collect more events"
+    )]
     TooLittleData {
         /// The model's name.
         model: &'static str,

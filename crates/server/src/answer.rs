@@ -23,7 +23,12 @@ pub(crate) fn json<T: Serialize + ?Sized>(status: StatusCode, value: &T, bytes: 
 }
 
 /// A JSON answer of another media type.
-pub(crate) fn json_as<T: Serialize + ?Sized>(media: HeaderValue, status: StatusCode, value: &T, bytes: usize) -> Response {
+pub(crate) fn json_as<T: Serialize + ?Sized>(
+    media: HeaderValue,
+    status: StatusCode,
+    value: &T,
+    bytes: usize,
+) -> Response {
     let mut buffer = Vec::with_capacity(bytes);
     match serde_json::to_writer(&mut buffer, value) {
         Ok(()) => with_type(media, status, buffer.into()),

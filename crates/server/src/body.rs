@@ -168,7 +168,11 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> JsonError {
     let field = field_of(&error.path().to_string(), &message);
     let syntax = inner.is_syntax() || inner.is_eof();
     let problem = if syntax {
-        Problem::field(field, format!("is not valid JSON: {message}"), "send valid JSON (it has no NaN and no infinity)")
+        Problem::field(
+            field,
+            format!("is not valid JSON: {message}"),
+            "send valid JSON (it has no NaN and no infinity)",
+        )
     } else {
         Problem::field(field, without_place(&message), "see /docs for the fields and their types")
     };

@@ -98,7 +98,9 @@ impl FaultKind {
             Self::WrongScope => Fault::scope_missing(Scope::Recommend).0.problem,
             Self::NotFound => Fault::not_found("item", "85123A").0.problem,
             Self::MethodNotAllowed => Problem::field("method", "TRACE is not allowed for this path", "see /docs"),
-            Self::Timeout => Problem::field("body", "did not arrive within 30 s", "send it faster or in smaller batches"),
+            Self::Timeout => {
+                Problem::field("body", "did not arrive within 30 s", "send it faster or in smaller batches")
+            }
             Self::Conflict => Problem::field("train", "is running already", "wait until it is done"),
             Self::TooLarge => Problem::field("body", "has more than 8388608 bytes", "send it in smaller batches"),
             Self::UnsupportedMediaType => {

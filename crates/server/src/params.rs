@@ -50,7 +50,8 @@ fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), Fault> {
 }
 
 fn number<T: FromStr>(name: &str, text: &str, expected: &str) -> Result<T, Fault> {
-    text.parse().map_err(|_| Fault::bad(name, format!("is {:?}, must be {expected}", cut(text)), format!("give {expected}")))
+    text.parse()
+        .map_err(|_| Fault::bad(name, format!("is {:?}, must be {expected}", cut(text)), format!("give {expected}")))
 }
 
 fn finite(name: &str, text: &str) -> Result<f32, Fault> {
@@ -79,8 +80,7 @@ fn explain(text: &str) -> Result<Explain, Fault> {
 }
 
 /// Parameters that every recommending GET knows.
-const LIST: [&str; 9] =
-    ["limit", "filter", "exclude", "surface", "explain", "diversity", "explore", "page", "sources"];
+const LIST: [&str; 9] = ["limit", "filter", "exclude", "surface", "explain", "diversity", "explore", "page", "sources"];
 
 /// Which parameters a recommending GET knows besides [`LIST`].
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -123,7 +123,10 @@ pub(crate) fn api(finish: &mut dyn FnMut(Access, Routes) -> Routes) -> OpenApiRo
 
 async fn no_such_route(request: Request) -> Fault {
     let path: String = request.uri().path().chars().take(200).collect();
-    Fault::new(FaultKind::NotFound, Problem::field("path", format!("{path:?} is not a route"), "see /docs for the routes"))
+    Fault::new(
+        FaultKind::NotFound,
+        Problem::field("path", format!("{path:?} is not a route"), "see /docs for the routes"),
+    )
 }
 
 async fn no_such_method(request: Request) -> Fault {

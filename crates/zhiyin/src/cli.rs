@@ -4,7 +4,9 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{bench, completions, config, demo, evaluate, events, import, keys, metrics, recommend, serve, train};
+use crate::commands::{
+    bench, completions, config, demo, evaluate, events, import, keys, metrics, recommend, serve, train,
+};
 
 /// Zhiyin, a self-hosted recommendation engine: events in, recommendations out.
 #[derive(Debug, Parser)]
@@ -87,7 +89,12 @@ mod tests {
         fn check(command: &clap::Command) {
             assert!(command.get_about().is_some(), "{} has no description", command.get_name());
             for argument in command.get_arguments() {
-                assert!(argument.get_help().is_some(), "{} {} has no description", command.get_name(), argument.get_id());
+                assert!(
+                    argument.get_help().is_some(),
+                    "{} {} has no description",
+                    command.get_name(),
+                    argument.get_id()
+                );
             }
             command.get_subcommands().for_each(check);
         }

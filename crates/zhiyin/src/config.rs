@@ -106,7 +106,8 @@ impl Config {
                 set(&mut table, &name, &path.to_lowercase(), &text)?;
             }
         }
-        let origin = file.map_or_else(|| "the environment".into(), |path| format!("{} (with {VARIABLE_PREFIX}…)", path.display()));
+        let origin = file
+            .map_or_else(|| "the environment".into(), |path| format!("{} (with {VARIABLE_PREFIX}…)", path.display()));
         let remedy = "compare with `zhiyin config print --defaults`";
         let config: Self = table.try_into().map_err(|e: toml::de::Error| {
             Problem::field(origin, format!("does not fit ({})", one_line(e.message())), remedy)
@@ -117,7 +118,8 @@ impl Config {
 
     /// As [`Self::load`], from the environment of this process.
     pub fn from_environment(file: Option<&Path>) -> Result<Self> {
-        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Self::load(file, variables)
     }
 

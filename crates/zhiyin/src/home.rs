@@ -59,7 +59,9 @@ impl Home {
     /// # Errors
     /// Failing storage; every acknowledged event is in the log all the same.
     pub fn close(self) -> Result<()> {
-        self.engine.shutdown().context("the last snapshot could not be written; every acknowledged event is safe in the log")
+        self.engine
+            .shutdown()
+            .context("the last snapshot could not be written; every acknowledged event is safe in the log")
     }
 }
 

@@ -211,7 +211,10 @@ fn hash_file(path: &Path, hasher: &mut blake3::Hasher) -> Result<()> {
 pub fn print(report: &ImportReport) {
     use output::Align::{Left, Right};
     if report.resumed_after > 0 {
-        output::say(format_args!("went on after record {}, which an earlier import had reached", output::count(report.resumed_after)));
+        output::say(format_args!(
+            "went on after record {}, which an earlier import had reached",
+            output::count(report.resumed_after)
+        ));
     }
     let plain = |name: &str, n: u64| vec![name.to_owned(), String::new(), output::count(n), String::new()];
     let mut rows = vec![
@@ -221,7 +224,9 @@ pub fn print(report: &ImportReport) {
         plain("events known before", report.duplicates),
     ];
     for (what, rules) in [("repaired", &report.repaired), ("dropped", &report.dropped)] {
-        let row = |(rule, seen): (&String, &RuleCount)| vec![what.to_owned(), rule.clone(), output::count(seen.count), seen.example.clone()];
+        let row = |(rule, seen): (&String, &RuleCount)| {
+            vec![what.to_owned(), rule.clone(), output::count(seen.count), seen.example.clone()]
+        };
         rows.extend(rules.iter().map(row));
     }
     let columns = [("what", Left), ("rule", Left), ("records", Right), ("first case", Left)];

@@ -74,7 +74,8 @@ pub fn bytes(n: u64) -> String {
 
 /// A moment as a person reads it, in UTC.
 pub fn time(ms: Millis) -> String {
-    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| format!("{ms} ms"), |moment| moment.strftime("%F %T UTC").to_string())
+    jiff::Timestamp::from_millisecond(ms)
+        .map_or_else(|_| format!("{ms} ms"), |moment| moment.strftime("%F %T UTC").to_string())
 }
 
 /// A table with one row per number or text of a JSON value, named by its path.

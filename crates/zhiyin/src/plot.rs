@@ -9,7 +9,10 @@ use anyhow::{Context, Result, anyhow};
 use plotters::{
     coord::Shift,
     prelude::*,
-    style::{FontStyle, register_font, text_anchor::{HPos, Pos, VPos}},
+    style::{
+        FontStyle, register_font,
+        text_anchor::{HPos, Pos, VPos},
+    },
 };
 use zhiyin_core::Problem;
 

@@ -156,7 +156,10 @@ impl Habits {
         let limit = self.quantity_limit(item, quantity.abs());
         let finding = limit.map(|limit| {
             event.details.quantity = Some(limit.copysign(quantity));
-            let reason = format!("quantity {quantity} is far from what is usual for the item; it was set to {}", limit.copysign(quantity));
+            let reason = format!(
+                "quantity {quantity} is far from what is usual for the item; it was set to {}",
+                limit.copysign(quantity)
+            );
             Finding::new(Rule::OutlierQuantity, reason)
         });
         if quantity > 0.0 {

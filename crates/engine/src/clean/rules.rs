@@ -3,10 +3,7 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 use zhiyin_core::{
-    Event, EventInput, ExternalId, Kind, KindWeights, TimeInput,
-    clock::Millis,
-    event::EventDetails,
-    limits,
+    Event, EventInput, ExternalId, Kind, KindWeights, TimeInput, clock::Millis, event::EventDetails, limits,
     storage::RejectedEvent,
 };
 
@@ -109,7 +106,8 @@ impl Rules {
         self.rating(input, &kind)?;
         let dwell_seconds = self.dwell(input, &mut repairs)?;
         texts(input)?;
-        attributes(&input.attributes).map_err(|(rule, wrong)| Finding::field(rule, "attributes", wrong, "send less"))?;
+        attributes(&input.attributes)
+            .map_err(|(rule, wrong)| Finding::field(rule, "attributes", wrong, "send less"))?;
         let decision = decision(input, &mut repairs);
         Ok(Parsed { id, kind, user, session, item, time_ms, dwell_seconds, decision, repairs })
     }
@@ -135,11 +133,18 @@ impl Rules {
         let time_ms = read_time(time)?;
         let ahead_ms = time_ms.saturating_sub(now_ms);
         if ahead_ms > self.config.future_seconds_max.saturating_mul(SECOND_MS) {
-            let wrong = format!("is {} s in the future, at most {} s are allowed", ahead_ms / SECOND_MS, self.config.future_seconds_max);
+            let wrong = format!(
+                "is {} s in the future, at most {} s are allowed",
+                ahead_ms / SECOND_MS,
+                self.config.future_seconds_max
+            );
             return Err(Finding::field(Rule::FutureTime, "time", wrong, "correct the clock of the sender"));
         }
         if ahead_ms > 0 {
-            repairs.push(Finding::new(Rule::FutureTime, format!("time is {ahead_ms} ms in the future; it was set to now")));
+            repairs.push(Finding::new(
+                Rule::FutureTime,
+                format!("time is {ahead_ms} ms in the future; it was set to now"),
+            ));
             return Ok(now_ms);
         }
         self.age(time_ms, now_ms)?;
@@ -153,8 +158,14 @@ impl Rules {
         let limit_ms = self.config.past_days_max.saturating_mul(DAY_MS);
         let age_ms = now_ms.saturating_sub(time_ms);
         if limit_ms > 0 && age_ms > limit_ms {
-            let wrong = format!("is {} days in the past, at most {} are allowed", age_ms / DAY_MS, self.config.past_days_max);
-            return Err(Finding::field(Rule::TooOld, "time", wrong, "raise cleaning.past_days_max to import old events"));
+            let wrong =
+                format!("is {} days in the past, at most {} are allowed", age_ms / DAY_MS, self.config.past_days_max);
+            return Err(Finding::field(
+                Rule::TooOld,
+                "time",
+                wrong,
+                "raise cleaning.past_days_max to import old events",
+            ));
         }
         Ok(())
     }
@@ -181,7 +192,12 @@ impl Rules {
         match input.price {
             Some(price) if !(0.0..=self.config.price_max).contains(&price) => {
                 let wrong = format!("is {price}, 0 to {} are allowed", self.config.price_max);
-                Err(Finding::field(Rule::RangePrice, "price", wrong, "book corrections elsewhere, they are no behaviour"))
+                Err(Finding::field(
+                    Rule::RangePrice,
+                    "price",
+                    wrong,
+                    "book corrections elsewhere, they are no behaviour",
+                ))
             }
             _ => Ok(()),
         }
@@ -190,7 +206,9 @@ impl Rules {
     fn rating(&self, input: &EventInput, kind: &Kind) -> Result<(), Finding> {
         let (lowest, highest) = self.config.rating_range;
         match (kind, input.value) {
-            (Kind::Rating, None) => Err(Finding::field(Rule::RangeRating, "value", "is missing", "give the stars of the rating")),
+            (Kind::Rating, None) => {
+                Err(Finding::field(Rule::RangeRating, "value", "is missing", "give the stars of the rating"))
+            }
             (Kind::Rating | Kind::Review, Some(stars)) if !(lowest..=highest).contains(&stars) => {
                 let wrong = format!("is {stars}, {lowest} to {highest} are allowed");
                 Err(Finding::field(Rule::RangeRating, "value", wrong, "scale it or set cleaning.rating_range"))
@@ -249,7 +267,12 @@ fn read_time(time: &TimeInput) -> Result<Millis, Finding> {
         TimeInput::Millis(ms) => Ok(*ms),
         TimeInput::Text(text) => text.parse::<jiff::Timestamp>().map(|time| time.as_millisecond()).map_err(|_| {
             let wrong = format!("{:?} is not RFC 3339", cut(text.clone(), 64));
-            Finding::field(Rule::TimeFormat, "time", wrong, "write it like 2026-11-24T08:00:00Z, or as milliseconds since 1970")
+            Finding::field(
+                Rule::TimeFormat,
+                "time",
+                wrong,
+                "write it like 2026-11-24T08:00:00Z, or as milliseconds since 1970",
+            )
         }),
     }
 }
@@ -262,7 +285,9 @@ fn finite(input: &EventInput) -> Result<(), Finding> {
         ("dwell_seconds", input.dwell_seconds),
     ];
     match numbers.iter().find(|(_, number)| number.is_some_and(|n| !n.is_finite())) {
-        Some((field, _)) => Err(Finding::field(Rule::NotFinite, field, "is not a finite number", "leave it out or correct it")),
+        Some((field, _)) => {
+            Err(Finding::field(Rule::NotFinite, field, "is not a finite number", "leave it out or correct it"))
+        }
         None => Ok(()),
     }
 }
@@ -294,7 +319,10 @@ pub(crate) fn attributes(attributes: &Map<String, Value>) -> Result<(), (Rule, S
     }
     let bytes = serde_json::to_vec(attributes).map_or(usize::MAX, |json| json.len());
     if bytes > limits::ATTRIBUTES_BYTES_MAX {
-        return Err((Rule::AttributesTooLarge, format!("take {bytes} bytes, at most {} are allowed", limits::ATTRIBUTES_BYTES_MAX)));
+        return Err((
+            Rule::AttributesTooLarge,
+            format!("take {bytes} bytes, at most {} are allowed", limits::ATTRIBUTES_BYTES_MAX),
+        ));
     }
     Ok(())
 }

@@ -98,10 +98,19 @@ fn scatter(report: &Report) -> String {
     let points: Vec<(f64, f64, String)> = report.results.iter().filter_map(point).collect();
     let largest = |pick: fn(&(f64, f64, String)) -> f64| points.iter().map(pick).fold(f64::MIN_POSITIVE, f64::max);
     let (x_max, y_max) = (largest(|p| p.0), largest(|p| p.1));
-    let mut out = format!("<svg viewBox=\"0 0 {WIDTH} 300\" role=\"img\"><line class=\"err\" x1=\"40\" x2=\"{WIDTH}\" y1=\"270\" y2=\"270\"/><line class=\"err\" x1=\"40\" x2=\"40\" y1=\"10\" y2=\"270\"/><text x=\"{}\" y=\"290\" text-anchor=\"end\">diversity → {x_max:.3}</text><text x=\"44\" y=\"18\">ndcg@10 ↑ {y_max:.4}</text>", WIDTH - 4.0);
+    let mut out = format!(
+        "<svg viewBox=\"0 0 {WIDTH} 300\" role=\"img\"><line class=\"err\" x1=\"40\" x2=\"{WIDTH}\" y1=\"270\" y2=\"270\"/><line class=\"err\" x1=\"40\" x2=\"40\" y1=\"10\" y2=\"270\"/><text x=\"{}\" y=\"290\" text-anchor=\"end\">diversity → {x_max:.3}</text><text x=\"44\" y=\"18\">ndcg@10 ↑ {y_max:.4}</text>",
+        WIDTH - 4.0
+    );
     for (x, y, label) in &points {
         let (px, py) = (40.0 + x / x_max * (WIDTH - 180.0), 270.0 - y / y_max * 230.0);
-        let _ = write!(out, "<circle class=\"bar\" cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"5\"/><text x=\"{:.1}\" y=\"{:.1}\">{}</text>", px + 8.0, py + 4.0, escape(label));
+        let _ = write!(
+            out,
+            "<circle class=\"bar\" cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"5\"/><text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            px + 8.0,
+            py + 4.0,
+            escape(label)
+        );
     }
     out + "</svg>"
 }
@@ -124,13 +133,19 @@ fn table(report: &Report) -> String {
         for name in &names {
             let _ = write!(out, "<td>{}</td>", row.cell(name));
         }
-        let _ = write!(out, "<td>{}</td><td>{:.2}</td><td>{:.0}</td></tr>", row.cases, row.fit_seconds, row.score_microseconds_per_user);
+        let _ = write!(
+            out,
+            "<td>{}</td><td>{:.2}</td><td>{:.0}</td></tr>",
+            row.cases, row.fit_seconds, row.score_microseconds_per_user
+        );
     }
     out + "</table>"
 }
 
 fn paired(report: &Report) -> String {
-    let mut out = "<table><tr><th>model</th><th>against</th><th>metric</th><th>difference</th><th>95 % interval</th></tr>".to_owned();
+    let mut out =
+        "<table><tr><th>model</th><th>against</th><th>metric</th><th>difference</th><th>95 % interval</th></tr>"
+            .to_owned();
     for pair in &report.paired {
         let _ = write!(
             out,

@@ -27,7 +27,12 @@ pub struct Accuracy {
 
 impl Accuracy {
     /// Hit rate, NDCG and MRR of ranks at every cut-off, under names with this qualifier.
-    pub fn add<'a>(&mut self, qualifier: &str, cut_offs: &[usize], ranks: impl Iterator<Item = Option<&'a [f64]>> + Clone) {
+    pub fn add<'a>(
+        &mut self,
+        qualifier: &str,
+        cut_offs: &[usize],
+        ranks: impl Iterator<Item = Option<&'a [f64]>> + Clone,
+    ) {
         for &k in cut_offs {
             let families: [(&str, fn(&[f64], usize) -> f64); 4] = [
                 ("hr", |ranks, k| metrics::hr_at(ranks, k)),
@@ -67,7 +72,12 @@ pub struct Beyond {
 impl Beyond {
     /// `counts` says how often each item was chosen in the training part by how many `users`; `vectors` are unit vectors of the items.
     pub fn new(counts: &[u32], users: usize, vectors: Vec<f32>, dimensions: usize) -> Self {
-        Self { counts: counts.iter().map(|&count| u64::from(count)).collect(), users: users as u64, vectors, dimensions }
+        Self {
+            counts: counts.iter().map(|&count| u64::from(count)).collect(),
+            users: users as u64,
+            vectors,
+            dimensions,
+        }
     }
 
     /// Coverage, concentration, diversity, novelty and popularity of lists of `depth` items.

@@ -187,18 +187,32 @@ impl OneReading<'_> {
     }
 
     fn cases<'a>(&self, list: Vec<Case<'a>>, data: &'a Dataset) -> Cases<'a> {
-        Cases { list, histories: data, friends: &data.friends, n_items: data.n_items(), mask_history: self.mask_history }
+        Cases {
+            list,
+            histories: data,
+            friends: &data.friends,
+            n_items: data.n_items(),
+            mask_history: self.mask_history,
+        }
     }
 
     /// An arm whose models don't learn.
-    fn still(&self, fitted: &Lineup, fusion: &Fusion, stretch: &Stretch<'_>, at_cut: &Dataset, fresh: bool) -> ArmAccuracy {
+    fn still(
+        &self,
+        fitted: &Lineup,
+        fusion: &Fusion,
+        stretch: &Stretch<'_>,
+        at_cut: &Dataset,
+        fresh: bool,
+    ) -> ArmAccuracy {
         self.progress.stage(if fresh { "replaying: fresh histories" } else { "replaying: frozen" }, 0, 1);
         let cases = self.cases(stretch.cases(fresh), at_cut);
         let sources = lineup(&fitted.models);
         let singles = fitted.models.iter().map(|learned| Scorer::Single(learned.model()));
         let scorers = singles.chain([Scorer::Fused { lineup: &sources, fusion }]);
         let accuracy_of = |scorer| {
-            let ranks = each_case(&cases, scorer, |case, values, masked| target_ranks(values, case, self.mask_history, masked));
+            let ranks =
+                each_case(&cases, scorer, |case, values, masked| target_ranks(values, case, self.mask_history, masked));
             self.accuracy(&ranks)
         };
         scorers.map(accuracy_of).collect()
@@ -254,10 +268,12 @@ impl OneReading<'_> {
     fn compare(&self, rows: &[Vec<ModelResult>], arms: &[ArmAccuracy; 3], units: &[u32]) -> Vec<PairedDifference> {
         let mut compared = Vec::new();
         for (place, row) in rows[2].iter().enumerate() {
-            let at = self.config.single_models().iter().position(|name| *name == row.model).unwrap_or(arms[2].len() - 1);
+            let at =
+                self.config.single_models().iter().position(|name| *name == row.model).unwrap_or(arms[2].len() - 1);
             for against in [1, 0] {
                 let metric = "ndcg@10";
-                let (Some(first), Some(second)) = (arms[2][at].rows.get(metric), arms[against][at].rows.get(metric)) else {
+                let (Some(first), Some(second)) = (arms[2][at].rows.get(metric), arms[against][at].rows.get(metric))
+                else {
                     continue;
                 };
                 if let Some((difference, ci95)) = paired(first, second, units, self.config.seed) {

@@ -143,7 +143,10 @@ impl Maker<'_> {
         if self.protocol == Protocol::Temporal {
             // All that a user chose in the period is to be found from what was known when it began.
             let first = self.division.first_targets(part);
-            return first.into_iter().map(|target| self.case(target, self.items_of(target.user, part), &warm)).collect();
+            return first
+                .into_iter()
+                .map(|target| self.case(target, self.items_of(target.user, part), &warm))
+                .collect();
         }
         let single = |target| self.case(target, vec![self.flat.items[self.division.position(target)]], &warm);
         self.division.targets(part).map(single).collect()
@@ -188,7 +191,13 @@ impl Maker<'_> {
                 let is_cold = targets.iter().any(|&item| self.division.cold_items[item as usize]);
                 if is_cold { Group::Cold } else { Group::Warm }
             }
-            Protocol::Temporal => if is_warm { Group::Warm } else { Group::Cold },
+            Protocol::Temporal => {
+                if is_warm {
+                    Group::Warm
+                } else {
+                    Group::Cold
+                }
+            }
             _ => Group::Whole,
         }
     }
@@ -207,7 +216,8 @@ fn given(data: &ExperimentData, seed: u64) -> Result<Split, ExperimentError> {
     let mut kept = Vec::with_capacity(data.histories.len());
     let mut validation = Vec::new();
     for (user, history) in data.histories.iter().enumerate() {
-        let (held, rest): (Vec<_>, Vec<_>) = history.iter().copied().partition(|_| random.random_bool(VALIDATION_SHARE));
+        let (held, rest): (Vec<_>, Vec<_>) =
+            history.iter().copied().partition(|_| random.random_bool(VALIDATION_SHARE));
         if !held.is_empty() && !rest.is_empty() {
             validation.push(set_case(user, rest.clone(), &held));
         }

@@ -201,19 +201,33 @@ impl<'a> Judge<'a> {
 
     fn accuracy(&self, judged: &[Judged]) -> Accuracy {
         let mut accuracy = Accuracy::default();
-        accuracy.add("", self.cut_offs, judged.iter().zip(self.owned).map(|(judged, case)| {
-            // Under `cold-items` the headline is about the cold targets; warm ones have names of their own.
-            (self.cold_items.is_empty() || case.group == Group::Cold).then_some(judged.ranks.as_slice())
-        }));
+        accuracy.add(
+            "",
+            self.cut_offs,
+            judged.iter().zip(self.owned).map(|(judged, case)| {
+                // Under `cold-items` the headline is about the cold targets; warm ones have names of their own.
+                (self.cold_items.is_empty() || case.group == Group::Cold).then_some(judged.ranks.as_slice())
+            }),
+        );
         for (group, qualifier) in self.groups() {
-            accuracy.add(&qualifier, self.cut_offs, judged.iter().zip(self.owned).map(|(judged, case)| {
-                (case.group == group).then_some(judged.ranks.as_slice())
-            }));
+            accuracy.add(
+                &qualifier,
+                self.cut_offs,
+                judged
+                    .iter()
+                    .zip(self.owned)
+                    .map(|(judged, case)| (case.group == group).then_some(judged.ranks.as_slice())),
+            );
         }
         if !self.cold_items.is_empty() {
-            accuracy.add(":cold-only", self.cut_offs, judged.iter().zip(self.owned).map(|(judged, case)| {
-                (case.group == Group::Cold).then_some(judged.cold_only_ranks.as_slice())
-            }));
+            accuracy.add(
+                ":cold-only",
+                self.cut_offs,
+                judged
+                    .iter()
+                    .zip(self.owned)
+                    .map(|(judged, case)| (case.group == Group::Cold).then_some(judged.cold_only_ranks.as_slice())),
+            );
         }
         accuracy
     }
@@ -237,7 +251,8 @@ impl<'a> Judge<'a> {
         if self.cold_items.is_empty() {
             return Vec::new();
         }
-        let cold: Vec<f32> = values.iter().zip(self.cold_items).filter(|(_, cold)| **cold).map(|(value, _)| *value).collect();
+        let cold: Vec<f32> =
+            values.iter().zip(self.cold_items).filter(|(_, cold)| **cold).map(|(value, _)| *value).collect();
         let rank = |target: &ItemIx| {
             let own = values[*target as usize];
             let above = cold.iter().filter(|value| **value > own).count();
@@ -266,7 +281,9 @@ pub(super) fn compare(
     units: &[u32],
     config: &ExperimentConfig,
 ) -> Vec<PairedDifference> {
-    let Some((fusion, others)) = results.split_last().filter(|(last, _)| last.model == "fusion") else { return Vec::new() };
+    let Some((fusion, others)) = results.split_last().filter(|(last, _)| last.model == "fusion") else {
+        return Vec::new();
+    };
     let metrics = ["ndcg@10", "hr@10"];
     let pairs: Vec<(usize, &str)> =
         (0..others.len()).flat_map(|other| metrics.into_iter().map(move |metric| (other, metric))).collect();

@@ -13,7 +13,9 @@ pub(super) fn is_true(expression: &Expression, item: &Item) -> bool {
         Expression::All(parts) => parts.iter().all(|part| is_true(part, item)),
         Expression::Not(part) => !is_true(part, item),
         Expression::In { field, values } => values.iter().any(|value| holds(field, Operator::Equal, value, item)),
-        Expression::Compare { field, operator: Operator::NotEqual, value } => !holds(field, Operator::Equal, value, item),
+        Expression::Compare { field, operator: Operator::NotEqual, value } => {
+            !holds(field, Operator::Equal, value, item)
+        }
         Expression::Compare { field, operator, value } => holds(field, *operator, value, item),
     }
 }

@@ -65,7 +65,9 @@ impl Explainer<'_> {
 
     fn sentence(&self, item: ItemIx, part: Contribution) -> Reason {
         let (kind, subject, text) = match part.cause {
-            Cause::History(own) if own == item => ("history", Some(self.id(own)), "because you chose it before".to_owned()),
+            Cause::History(own) if own == item => {
+                ("history", Some(self.id(own)), "because you chose it before".to_owned())
+            }
             Cause::History(seen) => ("history", Some(self.id(seen)), self.because(seen)),
             Cause::Feature(name) => ("feature", Some(name.to_owned()), feature_sentence(name)),
             Cause::Neighbours => ("neighbours", None, "because people with a similar history chose it".to_owned()),

@@ -76,7 +76,12 @@ pub(super) fn actors_of(state: &OnlineState, request: &RecommendRequest) -> Vec<
     }
     // The first one stays first: it is the one that decisions are filed under.
     let mut seen = Vec::new();
-    all.retain(|ix| !seen.contains(ix) && { seen.push(*ix); true });
+    all.retain(|ix| {
+        !seen.contains(ix) && {
+            seen.push(*ix);
+            true
+        }
+    });
     all
 }
 
@@ -90,6 +95,10 @@ fn add_actor(asker: &mut Asker, ix: ActorIx, actor: &Actor) {
 
 fn current_item(state: &OnlineState, id: &str) -> Result<ItemIx, EngineError> {
     state.items.find(id).ok_or_else(|| {
-        EngineError::NotFound(Problem::field("item", format!("{id:?} is not in the catalogue"), "create the item first"))
+        EngineError::NotFound(Problem::field(
+            "item",
+            format!("{id:?} is not in the catalogue"),
+            "create the item first",
+        ))
     })
 }

@@ -30,7 +30,7 @@ use crate::{
     engine::Engine,
     error::EngineError,
     rank::{Guard, Scratch, score_sources},
-    request::{Explain, RecommendRequest, RecommendedItem, Recommendations},
+    request::{Explain, RecommendRequest, Recommendations, RecommendedItem},
     state::OnlineState,
     trained::Trained,
 };
@@ -74,7 +74,12 @@ impl Engine {
         self.answer_in_segment(&popular, &trained, &fusion, segment)
     }
 
-    fn answer(&self, request: &RecommendRequest, trained: &Trained, fusion: &Fusion) -> Result<Recommendations, EngineError> {
+    fn answer(
+        &self,
+        request: &RecommendRequest,
+        trained: &Trained,
+        fusion: &Fusion,
+    ) -> Result<Recommendations, EngineError> {
         self.answer_in_segment(request, trained, fusion, None)
     }
 
@@ -165,7 +170,8 @@ impl<'a> Run<'a> {
         let list = self.select(&eligibility, scratch, extra, id);
         watch.lap("select");
         let explainer = self.explainer(&lineup);
-        let items: Vec<RecommendedItem> = list.iter().map(|selected| self.present(selected, &explainer, scratch)).collect();
+        let items: Vec<RecommendedItem> =
+            list.iter().map(|selected| self.present(selected, &explainer, scratch)).collect();
         watch.lap("explain");
         let decision = self.decision(id, request, &list, &items);
         let trace = (self.plan.explain == Explain::Trace)
@@ -278,7 +284,8 @@ impl<'a> Run<'a> {
     }
 
     fn next_page(&self, list: &[Selected]) -> Option<String> {
-        let shown: Vec<ItemIx> = self.plan.shown.iter().copied().chain(list.iter().map(|selected| selected.item)).collect();
+        let shown: Vec<ItemIx> =
+            self.plan.shown.iter().copied().chain(list.iter().map(|selected| selected.item)).collect();
         let is_last = list.len() < self.plan.limit || shown.len() > zhiyin_core::limits::PAGED_ITEMS_MAX;
         (!is_last).then(|| page::encode(&shown))
     }

@@ -75,7 +75,13 @@ impl Selection<'_> {
     fn diversified(&self, pool: &[ItemIx], fused: &Scores) -> Vec<Selected> {
         let order = if self.plan.diversity > 0.0 && self.trained.dimensions > 0 {
             let relevances: Vec<f32> = pool.iter().map(|&item| fused.get(item)).collect();
-            diversity::dpp(&relevances, &self.vectors_of(pool), self.trained.dimensions, self.plan.diversity, self.plan.limit)
+            diversity::dpp(
+                &relevances,
+                &self.vectors_of(pool),
+                self.trained.dimensions,
+                self.plan.diversity,
+                self.plan.limit,
+            )
         } else {
             (0..pool.len().min(self.plan.limit)).collect()
         };

@@ -95,10 +95,16 @@ fn removed(run: &Run<'_>, eligibility: &Eligibility<'_>, scratch: &Scratch, list
     let worst = ranked.map(|selected| selected.score).fold(f32::INFINITY, f32::min);
     let would_be_in = |item: ItemIx| scratch.fused.get(item) >= worst || worst.is_infinite();
     let values = scratch.fused.values();
-    let candidates = best_items(values, REMOVED_SHOWN, |item| would_be_in(item) && eligibility.objection(item).is_some());
-    let with_reason = candidates.into_iter().filter_map(|item| eligibility.objection(item).map(|reason| (item, reason)));
+    let candidates =
+        best_items(values, REMOVED_SHOWN, |item| would_be_in(item) && eligibility.objection(item).is_some());
+    let with_reason =
+        candidates.into_iter().filter_map(|item| eligibility.objection(item).map(|reason| (item, reason)));
     with_reason
-        .map(|(item, reason)| RemovedItem { item: id(run, item), score: values[item as usize], reason: reason.to_owned() })
+        .map(|(item, reason)| RemovedItem {
+            item: id(run, item),
+            score: values[item as usize],
+            reason: reason.to_owned(),
+        })
         .collect()
 }
 

@@ -174,7 +174,9 @@ impl Actors {
         self.rows[at] = Some(Actor::new(row));
         self.touch(row.ix);
         let (rows, hasher) = (&self.rows, &self.hasher);
-        let hash = |&ix: &ActorIx| rows[ix as usize].as_ref().map_or(0, |actor| hasher.hash_one((actor.kind, actor.id.as_str())));
+        let hash = |&ix: &ActorIx| {
+            rows[ix as usize].as_ref().map_or(0, |actor| hasher.hash_one((actor.kind, actor.id.as_str())))
+        };
         self.names.insert_unique(hash(&row.ix), row.ix, hash);
         match row.kind {
             ActorKind::User => self.users += 1,

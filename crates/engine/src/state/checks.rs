@@ -72,7 +72,8 @@ fn staged(actor: ActorIx, item: ItemIx, kind: Kind, time_ms: i64, value: f64, qu
 
 /// Logs with late events, returns with and without purchase, ratings of both kinds, and events that are only recorded.
 fn logs() -> impl Strategy<Value = Vec<StagedEvent>> {
-    let kinds = vec![Kind::View, Kind::Click, Kind::Purchase, Kind::Purchase, Kind::Rating, Kind::Dislike, Kind::Impression];
+    let kinds =
+        vec![Kind::View, Kind::Click, Kind::Purchase, Kind::Purchase, Kind::Rating, Kind::Dislike, Kind::Impression];
     let event = (
         0..ACTORS,
         0..ITEMS,
@@ -205,9 +206,12 @@ fn a_return_takes_back_the_latest_earlier_purchase_only() {
     let purchase = |time_ms| staged(2, 1, Kind::Purchase, time_ms, 0.0, 2.0);
     let give_back = |time_ms| staged(2, 1, Kind::Purchase, time_ms, 0.0, -2.0);
     let at = |seconds: i64| START_MS + seconds * 1_000;
-    let mut state = folded(&[purchase(at(0)), staged(2, 3, Kind::View, at(1), 0.0, 0.0), purchase(at(2)), purchase(at(9))]);
+    let mut state =
+        folded(&[purchase(at(0)), staged(2, 3, Kind::View, at(1), 0.0, 0.0), purchase(at(2)), purchase(at(9))]);
     assert_eq!(state.fold(5, &give_back(at(3))), Folded::Counted);
-    let times = |actor: &Actor| actor.history.iter().map(|event| i64::from(event.time_s) - START_MS / 1_000).collect::<Vec<_>>();
+    let times = |actor: &Actor| {
+        actor.history.iter().map(|event| i64::from(event.time_s) - START_MS / 1_000).collect::<Vec<_>>()
+    };
     assert_eq!(times(state.actors.get(2).unwrap()), [0, 1, 9]);
     assert_eq!(state.items.interactions(1), 2);
     assert_eq!(state.fold(6, &give_back(at(4))), Folded::Counted);
@@ -252,8 +256,9 @@ fn histories_beyond_the_bound_are_dropped_and_read_from_the_log() {
     let mut config = EngineConfig::default();
     config.state.histories_bytes_max = 400;
     let mut state = empty(&config);
-    let log: Vec<StagedEvent> =
-        (0..60).map(|at| staged(at % ACTORS, at % ITEMS, Kind::View, START_MS + i64::from(at) * 1_000, 0.0, 0.0)).collect();
+    let log: Vec<StagedEvent> = (0..60)
+        .map(|at| staged(at % ACTORS, at % ITEMS, Kind::View, START_MS + i64::from(at) * 1_000, 0.0, 0.0))
+        .collect();
     for (event, position) in log.iter().zip(1..) {
         if state.needs_log(event) {
             let own: Vec<_> = log[..position - 1].iter().filter(|known| known.actor == event.actor).cloned().collect();

@@ -12,7 +12,11 @@ use super::OnlineState;
 /// any.
 pub fn dataset(state: &OnlineState) -> (Dataset, Vec<ActorIx>) {
     let actors = state.actors.len();
-    let mut set = Dataset { items: state.items.all_facts().to_vec(), offsets: Vec::with_capacity(actors + 1), ..Dataset::default() };
+    let mut set = Dataset {
+        items: state.items.all_facts().to_vec(),
+        offsets: Vec::with_capacity(actors + 1),
+        ..Dataset::default()
+    };
     let (mut segments, mut friends) = (vec![Dataset::NO_SEGMENT; actors], vec![Vec::new(); actors]);
     let mut incomplete = Vec::new();
     set.offsets.push(0);

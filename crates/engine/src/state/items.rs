@@ -112,7 +112,10 @@ impl Items {
 
     #[cfg(test)]
     pub(super) fn rows_for_checks(&self) -> Vec<zhiyin_core::storage::ItemRow> {
-        let row = |(ix, item): (ItemIx, &Option<Arc<Item>>)| zhiyin_core::storage::ItemRow { ix, item: item.as_deref().cloned() };
+        let row = |(ix, item): (ItemIx, &Option<Arc<Item>>)| zhiyin_core::storage::ItemRow {
+            ix,
+            item: item.as_deref().cloned(),
+        };
         (0..).zip(&self.rows).map(row).collect()
     }
 

@@ -149,7 +149,8 @@ impl OnlineState {
     pub fn changes_segment(&self, row: &ActorRow) -> bool {
         let label = row.user.as_ref().and_then(|user| self.meaning.segment_label(user));
         let actor = self.actors.get(row.ix);
-        row.user.is_some() && actor.is_some_and(|actor| actor.segment != label.and_then(|label| self.items.segments().get(&label)))
+        row.user.is_some()
+            && actor.is_some_and(|actor| actor.segment != label.and_then(|label| self.items.segments().get(&label)))
     }
 
     fn put_profile(&mut self, ix: ActorIx, user: &User) {

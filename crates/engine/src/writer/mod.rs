@@ -225,7 +225,11 @@ impl Writer {
             Judgement::Pass => {}
             Judgement::Repeated(finding) => {
                 self.core.cleaning.reject(finding.rule);
-                return Slot::Settled(outcome(Some(screened.event.id.as_str().to_owned()), EventStatus::Duplicate, Some(&finding)));
+                return Slot::Settled(outcome(
+                    Some(screened.event.id.as_str().to_owned()),
+                    EventStatus::Duplicate,
+                    Some(&finding),
+                ));
             }
             Judgement::Refused(finding) => return self.refuse(staging, refused_later(&screened, finding), received_ms),
         }
@@ -275,7 +279,12 @@ impl Writer {
         let moved: Vec<ActorIx> = {
             let state = self.core.state.read();
             let incomplete = |ix: ActorIx| state.actors.get(ix).is_some_and(|actor| actor.is_incomplete());
-            batch.actors.iter().filter(|row| incomplete(row.ix) && state.changes_segment(row)).map(|row| row.ix).collect()
+            batch
+                .actors
+                .iter()
+                .filter(|row| incomplete(row.ix) && state.changes_segment(row))
+                .map(|row| row.ix)
+                .collect()
         };
         let sequences = self.core.sequences(&moved)?;
         let mut state = self.core.state.write();
@@ -301,7 +310,11 @@ impl Writer {
         self.core.state.write().set_content(content);
     }
 
-    fn fold_chunk(&mut self, chunk: &[(usize, Position, &StagedEvent)], noted: &mut Vec<usize>) -> Result<(), EngineError> {
+    fn fold_chunk(
+        &mut self,
+        chunk: &[(usize, Position, &StagedEvent)],
+        noted: &mut Vec<usize>,
+    ) -> Result<(), EngineError> {
         let mut needed: Vec<ActorIx> = {
             let state = self.core.state.read();
             chunk.iter().filter(|(_, _, event)| state.needs_log(event)).map(|(_, _, event)| event.actor).collect()
@@ -343,7 +356,8 @@ impl Writer {
         let core = Arc::clone(&self.core);
         let (position, bytes) = {
             let state = core.state.read();
-            let bytes = crate::state::snapshot::encode(&state).map_err(|problem| EngineError::Internal(problem.to_string()))?;
+            let bytes =
+                crate::state::snapshot::encode(&state).map_err(|problem| EngineError::Internal(problem.to_string()))?;
             (state.position, bytes)
         };
         core.snapshots.write(position, core.clock.now_ms(), &bytes)?;

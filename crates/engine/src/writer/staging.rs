@@ -92,11 +92,15 @@ impl<'a> Staging<'a> {
     ) -> Result<(), Finding> {
         if !self.config.create_unknown_users {
             let named = [(ActorKind::User, user), (ActorKind::Session, session)];
-            let unknown = named.into_iter().find(|(kind, id)| id.is_some_and(|id| self.find_actor(*kind, id).is_none()));
+            let unknown =
+                named.into_iter().find(|(kind, id)| id.is_some_and(|id| self.find_actor(*kind, id).is_none()));
             if let Some((kind, Some(id))) = unknown {
                 let kind = if kind == ActorKind::User { "user" } else { "session" };
                 let remedy = "create it first, or set events.create_unknown_users";
-                return Err(Finding::new(Rule::UnknownUser, format!("{kind} {:?} does not exist; {remedy}", id.as_str())));
+                return Err(Finding::new(
+                    Rule::UnknownUser,
+                    format!("{kind} {:?} does not exist; {remedy}", id.as_str()),
+                ));
             }
         }
         match item {

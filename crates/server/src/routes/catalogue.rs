@@ -25,7 +25,11 @@ pub(crate) trait Entry: Serialize + DeserializeOwned + Send {
     const NAME: &'static str;
     fn find(engine: &Engine, id: &str) -> Option<Arc<Self>>;
     fn put(engine: &Engine, entries: Vec<Self>) -> impl Future<Output = Result<(), EngineError>> + Send;
-    fn page(engine: &Engine, after: Option<&str>, limit: usize) -> Result<(Vec<Arc<Self>>, Option<String>), EngineError>;
+    fn page(
+        engine: &Engine,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<Arc<Self>>, Option<String>), EngineError>;
 }
 
 impl Entry for Item {
@@ -39,7 +43,11 @@ impl Entry for Item {
         engine.put_items(entries)
     }
 
-    fn page(engine: &Engine, after: Option<&str>, limit: usize) -> Result<(Vec<Arc<Self>>, Option<String>), EngineError> {
+    fn page(
+        engine: &Engine,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<Arc<Self>>, Option<String>), EngineError> {
         engine.items(after, limit).map(|page| (page.rows, page.next))
     }
 }
@@ -55,7 +63,11 @@ impl Entry for User {
         engine.put_users(entries)
     }
 
-    fn page(engine: &Engine, after: Option<&str>, limit: usize) -> Result<(Vec<Arc<Self>>, Option<String>), EngineError> {
+    fn page(
+        engine: &Engine,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<Arc<Self>>, Option<String>), EngineError> {
         engine.users(after, limit).map(|page| (page.rows, page.next))
     }
 }

@@ -135,8 +135,9 @@ fn array(text: &[u8]) -> Result<Parsed, Fault> {
         let rule = format!("is not UTF-8 from byte {} on", error.valid_up_to());
         return Err(Fault::bad("body", rule, "send UTF-8"));
     }
-    let elements: Vec<&RawValue> = serde_json::from_slice(text)
-        .map_err(|error| Fault::bad("body", format!("is not valid JSON: {error}"), "send valid JSON (it has no NaN)"))?;
+    let elements: Vec<&RawValue> = serde_json::from_slice(text).map_err(|error| {
+        Fault::bad("body", format!("is not valid JSON: {error}"), "send valid JSON (it has no NaN)")
+    })?;
     check_batch(elements.len())?;
     Ok(Parsed::batch(elements.into_iter().map(|element| one(element.get().as_bytes())).collect()))
 }

@@ -23,7 +23,8 @@ impl FromRequestParts<Shared> for Id {
 
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Fault> {
         let path = Path::<String>::from_request_parts(parts, app).await;
-        let Path(id) = path.map_err(|_| Fault::bad("path", "is not UTF-8 after percent-decoding", "percent-encode UTF-8"))?;
+        let Path(id) =
+            path.map_err(|_| Fault::bad("path", "is not UTF-8 after percent-decoding", "percent-encode UTF-8"))?;
         Ok(Self(id))
     }
 }

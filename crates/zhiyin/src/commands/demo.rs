@@ -76,7 +76,10 @@ fn source(path: &Path) -> Result<Source> {
     if path.is_file() {
         return Ok(Source::new(Format::OnlineRetail, path));
     }
-    Err(anyhow!("{} is not there: run the demo in the project's folder, or name the file with --source", path.display()))
+    Err(anyhow!(
+        "{} is not there: run the demo in the project's folder, or name the file with --source",
+        path.display()
+    ))
 }
 
 /// Imports and trains, unless an earlier start did; the evaluation that the training made.
@@ -134,7 +137,8 @@ fn shown_user(home: &Home) -> Result<String> {
 
 fn serve(serving: Serving, key: &str, user: &str) -> Result<()> {
     let (address, item) = (serving.address, clicked_item(&serving, user)?);
-    let ask = format!("curl -s http://{address}/v1/users/{user}/recommendations?limit=5 -H 'Authorization: Bearer {key}'");
+    let ask =
+        format!("curl -s http://{address}/v1/users/{user}/recommendations?limit=5 -H 'Authorization: Bearer {key}'");
     let event = json!({ "type": "click", "user": user, "item": item });
     output::say(format_args!(
         "\nserving on http://{address} (documentation: http://{address}/docs), API key {key}\n\n\
@@ -148,7 +152,8 @@ fn serve(serving: Serving, key: &str, user: &str) -> Result<()> {
 /// An item that the user hasn't been recommended, so that a click on it is news.
 fn clicked_item(serving: &Serving, user: &str) -> Result<String> {
     let engine = &serving.home().engine;
-    let request = zhiyin_engine::RecommendRequest { user: Some(user.to_owned()), limit: Some(50), ..Default::default() };
+    let request =
+        zhiyin_engine::RecommendRequest { user: Some(user.to_owned()), limit: Some(50), ..Default::default() };
     let list = engine.recommend(&request)?.items;
     let last = list.last().ok_or_else(|| anyhow!("{user} gets no recommendations"))?;
     Ok(last.item.clone())
@@ -185,7 +190,12 @@ fn reacts(client: &Client, user: &str, item: &str) -> Result<String> {
     }
     let after = list(client, user)?;
     let names = |answer: &Value| -> Vec<String> {
-        answer["items"].as_array().into_iter().flatten().filter_map(|item| item["item"].as_str().map(str::to_owned)).collect()
+        answer["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|item| item["item"].as_str().map(str::to_owned))
+            .collect()
     };
     let (before, after) = (names(&before), names(&after));
     if before.is_empty() || after.is_empty() {
@@ -194,7 +204,11 @@ fn reacts(client: &Client, user: &str, item: &str) -> Result<String> {
     if before == after {
         bail!("the list of {user} is the same before and after a click on {item}: {before:?}");
     }
-    Ok(format!("self-check passed: after a click on {item}, {user} gets {} instead of {}", after.join(", "), before.join(", ")))
+    Ok(format!(
+        "self-check passed: after a click on {item}, {user} gets {} instead of {}",
+        after.join(", "),
+        before.join(", ")
+    ))
 }
 
 fn list(client: &Client, user: &str) -> Result<Value> {

@@ -79,7 +79,8 @@ impl From<Effort> for Tune {
 
 fn protocols() -> impl TypedValueParser<Value = Protocol> {
     let unknown = || anyhow!("no such protocol");
-    PossibleValuesParser::new(Protocol::NAMES.map(|(name, _)| name)).try_map(move |name| Protocol::named(&name).ok_or_else(unknown))
+    PossibleValuesParser::new(Protocol::NAMES.map(|(name, _)| name))
+        .try_map(move |name| Protocol::named(&name).ok_or_else(unknown))
 }
 
 /// Measures, prints and writes.
@@ -174,7 +175,13 @@ fn print_differences(report: &Report) {
     ];
     let rows = report.paired.iter().map(|pair| {
         let interval = format!("{:+.4} to {:+.4}", pair.ci95.0, pair.ci95.1);
-        vec![pair.model.clone(), pair.against.clone(), pair.metric.clone(), format!("{:+.4}", pair.difference), interval]
+        vec![
+            pair.model.clone(),
+            pair.against.clone(),
+            pair.metric.clone(),
+            format!("{:+.4}", pair.difference),
+            interval,
+        ]
     });
     output::say(output::table(&columns, rows));
 }

@@ -43,10 +43,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let store = home::guest(&home::configuration(home)?)?;
     let rows = store.rejected(*before, (*limit).min(limits::PAGE_ROWS_MAX))?;
     if home.json {
-        return output::json(&rows.iter().map(|(row, event)| json!({ "row": row, "event": event })).collect::<Vec<_>>());
+        return output::json(
+            &rows.iter().map(|(row, event)| json!({ "row": row, "event": event })).collect::<Vec<_>>(),
+        );
     }
-    let columns =
-        [("row", Align::Right), ("arrived", Align::Left), ("rule", Align::Left), ("reason", Align::Left), ("event", Align::Left)];
+    let columns = [
+        ("row", Align::Right),
+        ("arrived", Align::Left),
+        ("rule", Align::Left),
+        ("reason", Align::Left),
+        ("event", Align::Left),
+    ];
     let cells = rows.into_iter().map(|(row, event)| {
         vec![row.to_string(), output::time(event.received_ms), event.rule, event.reason, event.body]
     });

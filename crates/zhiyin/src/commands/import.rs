@@ -44,7 +44,12 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 impl SourceArguments {
     /// The data set at `path`.
     pub fn source(&self, path: &std::path::Path) -> Source {
-        Source { format: self.format, path: path.to_owned(), items_path: self.items.clone(), columns: self.columns.clone() }
+        Source {
+            format: self.format,
+            path: path.to_owned(),
+            items_path: self.items.clone(),
+            columns: self.columns.clone(),
+        }
     }
 }
 

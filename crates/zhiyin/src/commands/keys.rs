@@ -65,7 +65,9 @@ fn store(arguments: &HomeArguments) -> Result<Store> {
 fn create(store: &Store, name: &str, scopes: Scopes, as_json: bool) -> Result<()> {
     let made = store.create_key(name, scopes, home::now_ms())?;
     if as_json {
-        return output::json(&json!({ "id": made.key.id, "name": name, "scopes": scopes.to_string(), "key": made.plain }));
+        return output::json(
+            &json!({ "id": made.key.id, "name": name, "scopes": scopes.to_string(), "key": made.plain }),
+        );
     }
     output::say(format_args!("{}", made.plain));
     output::remark("this is the only time that the key is shown; it goes into the header `Authorization: Bearer KEY`");
@@ -77,7 +79,13 @@ fn list(store: &Store, as_json: bool) -> Result<()> {
     if as_json {
         return output::json(&keys.iter().map(as_value).collect::<Vec<_>>());
     }
-    let columns = [("number", Align::Right), ("name", Align::Left), ("scopes", Align::Left), ("made", Align::Left), ("revoked", Align::Left)];
+    let columns = [
+        ("number", Align::Right),
+        ("name", Align::Left),
+        ("scopes", Align::Left),
+        ("made", Align::Left),
+        ("revoked", Align::Left),
+    ];
     let row = |key: &ApiKey| {
         let revoked = key.revoked_ms.map_or_else(String::new, output::time);
         vec![key.id.to_string(), key.name.clone(), key.scopes.to_string(), output::time(key.created_ms), revoked]

@@ -80,7 +80,8 @@ fn time(text: &str) -> Result<Millis> {
     if let Ok(moment) = text.parse::<Timestamp>() {
         return Ok(moment.as_millisecond());
     }
-    let day: Date = text.parse().map_err(|_| anyhow!("is neither a day like 2026-11-24 nor a time like 2026-11-24T08:00:00Z"))?;
+    let day: Date =
+        text.parse().map_err(|_| anyhow!("is neither a day like 2026-11-24 nor a time like 2026-11-24T08:00:00Z"))?;
     Ok(day.at(0, 0, 0, 0).to_zoned_datetime(TimeZone::UTC)?.timestamp().as_millisecond())
 }
 

@@ -133,7 +133,12 @@ fn cells(at: usize, item: &RecommendedItem) -> Vec<String> {
 
 fn print_trace(trace: &Trace) {
     let who = &trace.hydrate;
-    output::say(format_args!("\n{} with {} interactions, the newest: {}", who.actor, who.history_length, who.history.join(", ")));
+    output::say(format_args!(
+        "\n{} with {} interactions, the newest: {}",
+        who.actor,
+        who.history_length,
+        who.history.join(", ")
+    ));
     let columns = [
         ("source", Align::Left),
         ("status", Align::Left),
@@ -144,17 +149,21 @@ fn print_trace(trace: &Trace) {
     ];
     let rows = trace.sources.iter().map(|source| {
         let best: Vec<String> = source.best.iter().take(3).map(|(item, score)| format!("{item} {score:.3}")).collect();
-        let numbers = [format!("{:.3}", source.weight), source.candidates.to_string(), format!("{:.0}", source.microseconds)];
+        let numbers =
+            [format!("{:.3}", source.weight), source.candidates.to_string(), format!("{:.0}", source.microseconds)];
         [vec![source.name.clone(), source.status.clone()], numbers.to_vec(), vec![best.join(", ")]].concat()
     });
     output::say(output::table(&columns, rows));
-    let removed = trace.removed.iter().map(|gone| vec![gone.item.clone(), format!("{:.3}", gone.score), gone.reason.clone()]);
+    let removed =
+        trace.removed.iter().map(|gone| vec![gone.item.clone(), format!("{:.3}", gone.score), gone.reason.clone()]);
     output::say(output::table(&[("removed", Align::Left), ("score", Align::Right), ("reason", Align::Left)], removed));
     for score in &trace.scores {
-        let parts: Vec<String> = score.contributions.iter().map(|(name, amount)| format!("{name} {amount:+.3}")).collect();
+        let parts: Vec<String> =
+            score.contributions.iter().map(|(name, amount)| format!("{name} {amount:+.3}")).collect();
         output::say(format_args!("{}: {:.3} = {}", score.item, score.score, parts.join(" ")));
     }
     trace.selection.iter().for_each(output::say);
-    let stages: Vec<String> = trace.stage_microseconds.iter().map(|(name, time)| format!("{name} {time:.0} µs")).collect();
+    let stages: Vec<String> =
+        trace.stage_microseconds.iter().map(|(name, time)| format!("{name} {time:.0} µs")).collect();
     output::say(stages.join(", "));
 }

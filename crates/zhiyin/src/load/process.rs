@@ -77,10 +77,12 @@ impl Server {
         if let Some(config) = config {
             command.arg("--config").arg(config);
         }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start the server")?;
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start the server")?;
         let output = child.stdout.take().ok_or_else(|| anyhow!("the server has no standard output"))?;
         let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-        let address = lines.find_map(|line| line.strip_prefix(LISTENING).and_then(|text| text.trim_end_matches('/').parse().ok()));
+        let address = lines
+            .find_map(|line| line.strip_prefix(LISTENING).and_then(|text| text.trim_end_matches('/').parse().ok()));
         let Some(address) = address else {
             let status = child.wait()?;
             bail!("the server ended before it listened ({status})");
@@ -125,7 +127,8 @@ mod tests {
 
     #[test]
     fn cpu_time_is_read_past_a_name_with_blanks() {
-        let stat = "42 (a (b) c) S 1 42 42 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 1 0 100 1000 100 18446744073709551615";
+        let stat =
+            "42 (a (b) c) S 1 42 42 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 1 0 100 1000 100 18446744073709551615";
         let expected = 300.0 / rustix::param::clock_ticks_per_second() as f64;
         assert_eq!(cpu_seconds(stat), Some(expected));
         assert_eq!(cpu_seconds("42 (a) S"), None);

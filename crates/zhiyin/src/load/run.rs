@@ -127,7 +127,12 @@ impl Schedule<'_> {
     }
 }
 
-fn one_connection(mut connection: Connection, first: usize, requests: &[Request], schedule: &Schedule<'_>) -> Result<Outcome> {
+fn one_connection(
+    mut connection: Connection,
+    first: usize,
+    requests: &[Request],
+    schedule: &Schedule<'_>,
+) -> Result<Outcome> {
     sharpen_timer();
     let mut outcome = Outcome::empty()?;
     let mut at = first % requests.len();
@@ -187,7 +192,8 @@ mod tests {
                         if n == 9 {
                             thread::sleep(stall);
                         }
-                        let _ = stream.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\n{{}}").as_bytes());
+                        let _ =
+                            stream.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\n{{}}").as_bytes());
                     }
                 });
             }

@@ -164,7 +164,10 @@ mod tests {
     fn a_request_carries_key_and_body() {
         let request = Request::new("POST", "/v1/events", Some("zk_1"), Some("[]"));
         let text = String::from_utf8(request.0).unwrap();
-        assert!(text.starts_with("POST /v1/events HTTP/1.1\r\n") && text.ends_with("content-length: 2\r\n\r\n[]"), "{text}");
+        assert!(
+            text.starts_with("POST /v1/events HTTP/1.1\r\n") && text.ends_with("content-length: 2\r\n\r\n[]"),
+            "{text}"
+        );
         assert!(text.contains("authorization: Bearer zk_1\r\n"), "{text}");
     }
 }

@@ -56,7 +56,9 @@ fn the_keys_are_listed_without_their_text() {
     let folder = tempfile::tempdir().unwrap();
     drop(Server::start(folder.path(), &[], &[]));
     let data = path(folder.path());
-    let made: Value = serde_json::from_str(&succeed(&["keys", "create", "till", "--scopes", "ingest", "--json", "--data", data])).unwrap();
+    let made: Value =
+        serde_json::from_str(&succeed(&["keys", "create", "till", "--scopes", "ingest", "--json", "--data", data]))
+            .unwrap();
     let listed = succeed(&["keys", "list", "--json", "--data", data]);
     assert!(listed.contains("till") && !listed.contains(made["key"].as_str().unwrap()), "{listed}");
     assert!(fail(&["keys", "revoke", "nobody", "--data", data], 2).contains("nobody"));

@@ -33,7 +33,8 @@ impl Shop {
     }
 
     fn import(&self) -> Value {
-        let printed = succeed(&["import", "--format", "csv", &self.file("shop.csv"), "--data", &self.file("data"), "--json"]);
+        let printed =
+            succeed(&["import", "--format", "csv", &self.file("shop.csv"), "--data", &self.file("data"), "--json"]);
         serde_json::from_str(&printed).unwrap()
     }
 }

@@ -63,14 +63,21 @@ fn no_acknowledged_event_is_lost_and_none_counts_twice() {
         drop(server);
         let server = Server::open(folder.path());
         let survived = server.events() - total;
-        assert!(survived >= acknowledged.len() as u64, "round {round}: {survived} of {} acknowledged events", acknowledged.len());
+        assert!(
+            survived >= acknowledged.len() as u64,
+            "round {round}: {survived} of {} acknowledged events",
+            acknowledged.len()
+        );
         // A client that got no answer sends again: acknowledged events are known, the others count once from now on.
         for ids in sent.chunks(500) {
             let again: Vec<Value> = ids.iter().enumerate().map(|(n, id)| event(id, n)).collect();
             let answer = server.post("/v1/events", None, &again.into());
             assert_eq!(answer.status, 202, "{}", answer.body);
             for (id, outcome) in ids.iter().zip(answer.body["outcomes"].as_array().unwrap()) {
-                assert!(outcome["status"] == "duplicate" || !acknowledged.contains(id), "round {round}: {id} was lost: {outcome}");
+                assert!(
+                    outcome["status"] == "duplicate" || !acknowledged.contains(id),
+                    "round {round}: {id} was lost: {outcome}"
+                );
             }
         }
         total += sent.len() as u64;

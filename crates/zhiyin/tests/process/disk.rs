@@ -23,7 +23,8 @@ fn filled() -> tempfile::TempDir {
 #[test]
 fn a_full_disk_refuses_events_and_loses_none() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path(), &["--insecure-no-auth"], &[("ZHIYIN__DATA__DATABASE_BYTES_MAX", "400000")]);
+    let server =
+        Server::start(folder.path(), &["--insecure-no-auth"], &[("ZHIYIN__DATA__DATABASE_BYTES_MAX", "400000")]);
     let mut acknowledged = 0;
     let refused = loop {
         let answer = server.post("/v1/events", None, &batch(acknowledged));

@@ -87,7 +87,11 @@ impl Server {
     /// A server with more flags and environment variables.
     pub fn start(folder: &Path, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = program();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(folder).args(flags).envs(variables.iter().copied());
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(folder)
+            .args(flags)
+            .envs(variables.iter().copied());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let (sender, remarks) = mpsc::channel();
@@ -125,7 +129,8 @@ impl Server {
 
     /// As [`Self::post`]; none when the server goes away.
     pub fn try_post(&self, route: &str, key: Option<&str>, body: &Value) -> Option<Answer> {
-        let mut request = self.agent.post(format!("http://{}{route}", self.address)).header("content-type", "application/json");
+        let mut request =
+            self.agent.post(format!("http://{}{route}", self.address)).header("content-type", "application/json");
         if let Some(key) = key {
             request = request.header("authorization", format!("Bearer {key}"));
         }

@@ -95,7 +95,9 @@ fn requests(arguments: &Arguments, target: &Target) -> Result<Vec<Request>> {
     let body = body(arguments);
     let templates = format!("{} {}", arguments.path, body.as_deref().unwrap_or_default());
     let client = target.client();
-    let sample = |name: &str, listing: &str| if templates.contains(name) { names(&client, listing) } else { Ok(vec![String::new()]) };
+    let sample = |name: &str, listing: &str| {
+        if templates.contains(name) { names(&client, listing) } else { Ok(vec![String::new()]) }
+    };
     let (users, items) = (sample("{user}", "/v1/users")?, sample("{item}", "/v1/items")?);
     let mut random = Pcg64Mcg::seed_from_u64(arguments.seed);
     let one = |_| {

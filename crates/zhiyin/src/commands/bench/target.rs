@@ -115,7 +115,8 @@ fn make_key(folder: &Path) -> Result<String> {
 }
 
 fn address(url: &str) -> Result<SocketAddr> {
-    let wrong = || Problem::field("--url", format!("`{url}` is no http:// address with a port"), "give http://HOST:PORT");
+    let wrong =
+        || Problem::field("--url", format!("`{url}` is no http:// address with a port"), "give http://HOST:PORT");
     let host = url.strip_prefix("http://").ok_or_else(wrong)?.trim_end_matches('/');
     let mut found = host.to_socket_addrs().map_err(|_| wrong())?;
     Ok(found.next().ok_or_else(wrong).context("the host has no address")?)

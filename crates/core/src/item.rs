@@ -33,9 +33,11 @@ pub struct Item {
     pub available: bool,
     /// When it was or will be published; not recommended before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<i64>))]
     pub published_ms: Option<Millis>,
     /// When it ends; not recommended from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<i64>))]
     pub expires_ms: Option<Millis>,
     /// Anything else, usable in filters as `attributes.NAME`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]

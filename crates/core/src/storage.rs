@@ -71,6 +71,7 @@ pub struct LoggedEvent {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RejectedEvent {
     /// When it arrived.
+    #[cfg_attr(feature = "openapi", schema(value_type = i64))]
     pub received_ms: Millis,
     /// Name of the rule that refused it.
     pub rule: String,

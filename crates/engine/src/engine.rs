@@ -296,7 +296,7 @@ impl Engine {
     }
 
     /// The clock.
-    pub(crate) fn clock(&self) -> &dyn Clock {
+    pub fn clock(&self) -> &dyn Clock {
         &*self.core.clock
     }
 

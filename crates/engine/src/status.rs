@@ -14,6 +14,7 @@ pub struct Status {
     /// Whether events are taken and requests answered.
     pub ready: bool,
     /// When it was started.
+    #[cfg_attr(feature = "openapi", schema(value_type = i64))]
     pub started_ms: Millis,
     /// Events in the log.
     pub events: u64,

@@ -5,6 +5,8 @@
 //! is maximal marginal relevance (Carbonell and Goldstein 1998), the simple option. Neither knows what an item is: similarity is
 //! the dot product of unit vectors that the caller supplies. An all-zero vector resembles nothing.
 
+use crate::kernels;
+
 /// Off-diagonal similarities shrink by this factor, so that even an exact duplicate keeps some determinant and the order among
 /// candidates stays defined when more are chosen than the vectors have dimensions.
 pub const SIMILARITY_SHRINKAGE: f32 = 0.95;
@@ -24,7 +26,7 @@ impl Candidates<'_> {
 
     fn similarity(&self, a: usize, b: usize) -> f32 {
         let row = |i: usize| self.vectors.get(i * self.dims..(i + 1) * self.dims).unwrap_or(&[]);
-        if a == b { 1.0 } else { SIMILARITY_SHRINKAGE * dot(row(a), row(b)).clamp(-1.0, 1.0) }
+        if a == b { 1.0 } else { SIMILARITY_SHRINKAGE * kernels::dot(row(a), row(b)).clamp(-1.0, 1.0) }
     }
 
     /// Relevances from 0 for the lowest to 1 for the highest; all 0 if they don't differ.
@@ -49,14 +51,15 @@ pub fn dpp(relevances: &[f32], vectors: &[f32], dims: usize, theta: f32, count: 
     if theta == 0.0 {
         return (0..count).collect();
     }
-    let relevances = candidates.scaled();
-    let gain = |i: usize, factor: &Factor| (1.0 - theta) * relevances[i] + theta * 0.5 * factor.remainders[i].ln();
+    // Maximising q² d² spares a logarithm per candidate and step; double precision keeps small θ from underflowing.
+    let sharpness = f64::from(2.0 * (1.0 - theta) / theta);
+    let squared: Vec<f64> = candidates.scaled().iter().map(|&r| (sharpness * f64::from(r - 1.0)).exp()).collect();
     let mut factor = Factor::new(candidates.len(), count);
     greedy(candidates.len(), count, |chosen, last| {
         if let Some(last) = last {
             factor.extend(&candidates, last);
         }
-        best(candidates.len(), chosen, |i| gain(i, &factor))
+        best(candidates.len(), chosen, |i| squared[i] * f64::from(factor.remainders[i]))
     })
 }
 
@@ -77,7 +80,7 @@ pub fn mmr(relevances: &[f32], vectors: &[f32], dims: usize, theta: f32, count: 
             let update = |(i, nearest): (usize, &mut f32)| *nearest = nearest.max(candidates.similarity(i, last));
             nearest.iter_mut().enumerate().for_each(update);
         }
-        best(candidates.len(), chosen, |i| (1.0 - theta) * relevances[i] - theta * nearest[i])
+        best(candidates.len(), chosen, |i| f64::from((1.0 - theta) * relevances[i] - theta * nearest[i]))
     })
 }
 
@@ -93,8 +96,8 @@ fn greedy(n: usize, count: usize, mut next: impl FnMut(&[bool], Option<usize>) -
 }
 
 /// The unchosen candidate with the highest value, the earliest among equals.
-fn best(n: usize, chosen: &[bool], value: impl Fn(usize) -> f32) -> Option<usize> {
-    let mut best: Option<(usize, f32)> = None;
+fn best(n: usize, chosen: &[bool], value: impl Fn(usize) -> f64) -> Option<usize> {
+    let mut best: Option<(usize, f64)> = None;
     for i in (0..n).filter(|&i| !chosen[i]) {
         let value = value(i);
         if best.is_none_or(|(_, highest)| value > highest) {
@@ -106,44 +109,34 @@ fn best(n: usize, chosen: &[bool], value: impl Fn(usize) -> f32) -> Option<usize
 
 /// Cholesky factor of the chosen items' similarity matrix, extended to all candidates.
 struct Factor {
-    /// Row `i` is c_i, `width` entries apart.
+    /// Row `k` has entry k of every candidate's c, so that a step runs along rows.
     rows: Vec<f32>,
-    width: usize,
     filled: usize,
     /// d_i²: by how much the determinant is multiplied when candidate `i` is chosen next.
     remainders: Vec<f32>,
 }
 
 impl Factor {
-    fn new(candidates: usize, width: usize) -> Self {
-        Self { rows: vec![0.0; candidates * width], width, filled: 0, remainders: vec![1.0; candidates] }
+    fn new(candidates: usize, count: usize) -> Self {
+        Self { rows: vec![0.0; candidates * count], filled: 0, remainders: vec![1.0; candidates] }
     }
 
     /// Adds a chosen candidate.
     fn extend(&mut self, candidates: &Candidates<'_>, last: usize) {
-        let (filled, width) = (self.filled, self.width);
-        let pivot = self.rows[last * width..last * width + filled].to_vec();
-        let root = self.remainders[last].sqrt();
-        for (i, row) in self.rows.chunks_exact_mut(width).enumerate() {
-            let entry = (candidates.similarity(last, i) - dot(&pivot, &row[..filled])) / root;
-            row[filled] = entry;
-            self.remainders[i] = (self.remainders[i] - entry * entry).max(1e-6);
+        let n = self.remainders.len();
+        let (before, row) = self.rows.split_at_mut(self.filled * n);
+        let row = &mut row[..n];
+        row.iter_mut().enumerate().for_each(|(i, entry)| *entry = candidates.similarity(last, i));
+        for earlier in before.chunks_exact(n) {
+            kernels::axpy(-earlier[last], earlier, row);
+        }
+        let per_root = self.remainders[last].sqrt().recip();
+        for (entry, remainder) in row.iter_mut().zip(&mut self.remainders) {
+            *entry *= per_root;
+            *remainder = (*remainder - *entry * *entry).max(1e-6);
         }
         self.filled += 1;
     }
-}
-
-/// Dot product in eight lanes.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0_f32; 8];
-    let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(x, y)| x * y).sum();
-    for (x, y) in a_chunks.zip(b_chunks) {
-        for lane in 0..8 {
-            lanes[lane] += x[lane] * y[lane];
-        }
-    }
-    lanes.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]
@@ -171,18 +164,17 @@ mod tests {
 
     /// Determinant by elimination, in double precision.
     fn determinant(candidates: &Candidates<'_>, set: &[usize]) -> f64 {
-        let n = set.len();
-        let mut a: Vec<Vec<f64>> =
-            set.iter().map(|&i| set.iter().map(|&j| f64::from(candidates.similarity(i, j))).collect()).collect();
+        let similarity = |i: usize, j: usize| f64::from(candidates.similarity(i, j));
+        let mut rows: Vec<Vec<f64>> = set.iter().map(|&i| set.iter().map(|&j| similarity(i, j)).collect()).collect();
         let mut product = 1.0;
-        for pivot in 0..n {
-            product *= a[pivot][pivot];
-            for row in pivot + 1..n {
-                let factor = a[row][pivot] / a[pivot][pivot];
-                for column in pivot..n {
-                    a[row][column] -= factor * a[pivot][column];
-                }
-            }
+        while !rows.is_empty() {
+            let pivot = rows.remove(0);
+            product *= pivot[0];
+            let reduced = |row: &Vec<f64>| {
+                let factor = row[0] / pivot[0];
+                row.iter().zip(&pivot).skip(1).map(|(x, y)| x - factor * y).collect()
+            };
+            rows = rows.iter().map(reduced).collect();
         }
         product
     }

@@ -5,7 +5,8 @@
 //! feature. Both are fitted on the training part only and stored with the model, and
 //! the same code runs in training and serving. Unknown values are not-a-number in raw rows; a chain puts the fitted mean in their place.
 //!
-//! Item statistics are those at the end of the training part, for training rows too.
+//! Item statistics contain every event of the set that they are fitted on. A row for an event of that same set has seen its own answer;
+//! train on events that come later (as [`crate::linear`] does).
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -104,6 +105,7 @@ impl Scaler {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Extractor {
     price: Vec<f32>,
+    log_price: Vec<f32>,
     band: Vec<u8>,
     events: Vec<u32>,
     trend: Vec<f32>,
@@ -127,6 +129,7 @@ impl Extractor {
         }));
         Self {
             band: bands(&price),
+            log_price: price.iter().map(|price| price.ln()).collect(),
             price,
             events: data.item_counts(),
             trend: trends(data),
@@ -145,7 +148,7 @@ impl Extractor {
 
     /// Bytes of memory held, approximately.
     pub fn bytes(&self) -> usize {
-        let per_item = 4 + 1 + 4 + 4 + 4 + 4 * (DAY_PARTS + WEEKDAYS) + 8;
+        let per_item = 4 + 4 + 1 + 4 + 4 + 4 + 4 * (DAY_PARTS + WEEKDAYS) + 8;
         self.n_items() * per_item + 4 * self.categories.len()
     }
 
@@ -212,7 +215,7 @@ impl<'a> State<'a> {
         }
         let n = priced.len() as f32;
         self.of_query[2] = priced.iter().map(|&item| self.items.price[item]).sum();
-        self.mean_log_price = priced.iter().map(|&item| self.items.price[item].ln()).sum::<f32>() / n;
+        self.mean_log_price = priced.iter().map(|&item| self.items.log_price[item]).sum::<f32>() / n;
         self.band_shares = [0.0; PRICE_BANDS];
         priced.iter().for_each(|&item| self.band_shares[usize::from(self.items.band[item])] += 1.0 / n);
     }
@@ -245,7 +248,7 @@ impl<'a> State<'a> {
         row[8] = items.week_profile[at * WEEKDAYS + weekday(self.now_s)];
         let priced = band != NO_BAND;
         row[9] = if priced { self.band_shares[usize::from(band)] } else { f32::NAN };
-        row[10] = if priced { -(items.price[at].ln() - self.mean_log_price).abs() } else { f32::NAN };
+        row[10] = if priced { -(items.log_price[at] - self.mean_log_price).abs() } else { f32::NAN };
         row[11] = self.affinity(items.categories_of(at));
         let since_s = items.since_s[at];
         row[12] = if since_s > 0 { self.now_s.saturating_sub(since_s) as f32 / DAY_S as f32 } else { f32::NAN };

@@ -54,13 +54,13 @@ pub struct Params {
 impl Default for Params {
     fn default() -> Self {
         Self {
-            dimensions: 64,
-            unobserved_weight: 0.05,
-            lambda: 0.005,
+            dimensions: 128,
+            unobserved_weight: 0.02,
+            lambda: 0.01,
             frequency_scaling: 1.0,
             epochs: 16,
             seed: 1,
-            input_decay: Some(4.0),
+            input_decay: Some(2.0),
         }
     }
 }
@@ -68,12 +68,13 @@ impl Default for Params {
 impl Params {
     /// Alternatives to these for a coordinate search, the most important axis first.
     pub fn axes(&self) -> Vec<Vec<Self>> {
-        let lambdas = [0.001, 0.005, 0.02].map(|lambda| Self { lambda, ..self.clone() }).to_vec();
-        let unobserved = [0.01, 0.05, 0.2].map(|unobserved_weight| Self { unobserved_weight, ..self.clone() }).to_vec();
-        let inputs = [None, Some(2.0), Some(4.0), Some(20.0)];
+        let lambdas = [0.003, 0.01, 0.03].map(|lambda| Self { lambda, ..self.clone() }).to_vec();
+        let unobserved =
+            [0.005, 0.02, 0.2].map(|unobserved_weight| Self { unobserved_weight, ..self.clone() }).to_vec();
+        let inputs = [None, Some(2.0), Some(4.0), Some(8.0), Some(20.0)];
         let inputs = inputs.map(|input_decay| Self { input_decay, ..self.clone() }).to_vec();
         let dimensions = [64, 128].map(|dimensions| Self { dimensions, ..self.clone() }).to_vec();
-        let mut axes = vec![lambdas, unobserved, inputs, dimensions];
+        let mut axes = vec![unobserved, inputs, lambdas, dimensions];
         axes.iter_mut().for_each(|axis| axis.retain(|params| params != self));
         axes
     }

@@ -17,6 +17,7 @@ pub mod fusion;
 mod gram;
 pub mod ials;
 pub mod kernels;
+pub mod least_squares;
 pub mod linalg;
 pub mod linear;
 pub mod markov;

@@ -1,6 +1,6 @@
 //! Reading request bodies: media type, size, time, nesting, and JSON that names the field that is wrong.
 
-use std::time::Duration;
+use std::{fmt, marker::PhantomData, time::Duration};
 
 use axum::{
     body::{Body, HttpBody},
@@ -9,7 +9,10 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use zhiyin_core::{Problem, limits};
 
 use crate::{
@@ -35,7 +38,7 @@ pub(crate) struct RawBody {
     pub(crate) media: Media,
 }
 
-/// A body that was parsed as JSON.
+/// A body that was parsed as a JSON object.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
 impl FromRequest<Shared> for RawBody {
@@ -54,7 +57,8 @@ impl<T: DeserializeOwned> FromRequest<Shared> for JsonBody<T> {
     async fn from_request(request: Request, app: &Shared) -> Result<Self, Fault> {
         let body = RawBody::from_request(request, app).await?;
         body.expect(Media::Json)?;
-        Ok(Self(parse(&body.bytes)?))
+        let Object(value) = parse(&body.bytes)?;
+        Ok(Self(value))
     }
 }
 
@@ -113,6 +117,30 @@ pub(crate) fn check_batch(rows: usize) -> Result<(), Fault> {
     }
     let rule = format!("has {rows} rows, at most {} are allowed", limits::BATCH_MAX);
     Err(Fault::new(FaultKind::TooLarge, Problem::field("body", rule, "send it in smaller batches")))
+}
+
+/// A value that must be a JSON object. Alone, derived readers take an array for an object, too, and its elements for the fields in
+/// their order: `[]` would be a whole request.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Object)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields))
+    }
 }
 
 /// Why a text is not the JSON that was expected.
@@ -179,13 +207,17 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> JsonError {
     JsonError { syntax, problem }
 }
 
-/// The path of the wrong field. An unknown or missing field is named by the message only.
+/// The path of the wrong field. An unknown, missing or repeated field is named by the message only.
 fn field_of(path: &str, message: &str) -> String {
-    let named = ["unknown field `", "missing field `"].into_iter().find_map(|start| message.strip_prefix(start));
+    let named = ["unknown field `", "missing field `", "duplicate field `"]
+        .into_iter()
+        .find_map(|start| message.strip_prefix(start));
     let named = named.and_then(|rest| rest.split('`').next()).filter(|name| !path.ends_with(name));
+    // A path ends in `?` where the text breaks off before the name of a field is known.
+    let path = path.trim_end_matches('?').trim_end_matches('.');
     match (path, named) {
-        ("." | "", None) => "body".into(),
-        ("." | "", Some(name)) => name.into(),
+        ("", None) => "body".into(),
+        ("", Some(name)) => name.into(),
         (path, None) => path.into(),
         (path, Some(name)) => format!("{path}.{name}"),
     }
@@ -202,28 +234,31 @@ mod tests {
 
     use super::*;
 
-    fn field<T: DeserializeOwned + std::fmt::Debug>(json: &str) -> (bool, String) {
-        let error = parse::<T>(json.as_bytes()).expect_err(json);
+    fn field<T: DeserializeOwned>(json: &str) -> (bool, String) {
+        let Err(error) = parse::<T>(json.as_bytes()) else { panic!("{json} was taken") };
         (error.syntax, error.problem.field)
     }
 
     #[test]
     fn errors_name_the_field() {
-        assert_eq!(field::<RecommendRequest>(r#"{"users":"user-42"}"#), (false, "users".into()));
-        assert_eq!(field::<RecommendRequest>(r#"{"limit":-1}"#), (false, "limit".into()));
-        assert_eq!(field::<RecommendRequest>(r#"{"exclude":["a",5]}"#), (false, "exclude[1]".into()));
-        assert_eq!(field::<RecommendRequest>(r#"{"diversity":NaN}"#), (true, "diversity".into()));
-        assert_eq!(field::<EventInput>(r#"{"user":"user-42"}"#), (false, "type".into()));
-        assert_eq!(field::<Vec<Item>>(r#"[{"id":"a"},{"id":"b","price":"1"}]"#), (false, "[1].price".into()));
-        assert_eq!(field::<Vec<Item>>(r#"[{"id":"a","colour":1}]"#), (false, "[0].colour".into()));
-        assert_eq!(field::<RecommendRequest>("{}{}"), (true, "body".into()));
-        assert_eq!(field::<RecommendRequest>("hello"), (true, "body".into()));
-        assert_eq!(field::<RecommendRequest>(""), (true, "body".into()));
+        assert_eq!(field::<Object<RecommendRequest>>(r#"{"users":"user-42"}"#), (false, "users".into()));
+        assert_eq!(field::<Object<RecommendRequest>>(r#"{"limit":-1}"#), (false, "limit".into()));
+        assert_eq!(field::<Object<RecommendRequest>>(r#"{"exclude":["a",5]}"#), (false, "exclude[1]".into()));
+        assert_eq!(field::<Object<RecommendRequest>>(r#"{"diversity":NaN}"#), (true, "diversity".into()));
+        assert_eq!(field::<Object<EventInput>>(r#"{"user":"user-42"}"#), (false, "type".into()));
+        assert_eq!(field::<Vec<Object<Item>>>(r#"[{"id":"a"},{"id":"b","price":"1"}]"#), (false, "[1].price".into()));
+        assert_eq!(field::<Vec<Object<Item>>>(r#"[{"id":"a","colour":1}]"#), (false, "[0].colour".into()));
+        assert_eq!(field::<Object<RecommendRequest>>("{}{}"), (true, "body".into()));
+        assert_eq!(field::<Object<RecommendRequest>>(r#"{"limit":1"#), (true, "body".into()));
+        assert_eq!(field::<Object<RecommendRequest>>("[]"), (false, "body".into()));
+        assert_eq!(field::<Vec<Object<Item>>>(r#"[{"id":"a"},["b"]]"#), (false, "[1]".into()));
+        assert_eq!(field::<Object<RecommendRequest>>("hello"), (true, "body".into()));
+        assert_eq!(field::<Object<RecommendRequest>>(""), (true, "body".into()));
     }
 
     #[test]
     fn bytes_that_are_not_text_are_refused_with_their_place() {
-        let error = parse::<RecommendRequest>(b"{\"user\":\"\xff\"}").unwrap_err();
+        let error = parse::<serde_json::Value>(b"{\"user\":\"\xff\"}").unwrap_err();
         assert_eq!((error.syntax, error.problem.rule.as_str()), (true, "is not UTF-8 from byte 9 on"));
     }
 }

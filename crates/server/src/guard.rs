@@ -113,3 +113,34 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("a handler panicked: {}", text.unwrap_or("without a message"))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::StatusCode};
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+    use crate::AuthMode;
+
+    fn guard() -> Guard {
+        let gate = Arc::new(Gate::new(AuthMode::Insecure));
+        Guard { gate, scope: Some(Scope::Admin), telemetry: Arc::new(RouteTelemetry::new("/test")) }
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_problem_and_is_counted() {
+        let guard = guard();
+        let panics = service_fn(|_: Request| async {
+            tokio::task::yield_now().await;
+            assert_eq!(1 + 1, 3, "arithmetic");
+            Ok::<Response, Infallible>(Response::default())
+        });
+        let Ok(response) = guard.layer(panics).oneshot(Request::new(Body::empty())).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        let mut text = crate::telemetry::Exposition::default();
+        crate::telemetry::write_routes(&mut text, std::iter::once(&*guard.telemetry));
+        let line = r#"zhiyin_http_requests_total{route="/test",method="GET",status="5xx"} 1"#;
+        assert!(text.finish().contains(line));
+    }
+}

@@ -5,7 +5,7 @@
 //!
 //! *Invariant:* no key is ever logged, and no handler returns an error that isn't `application/problem+json` (RFC 9457).
 //!
-//! Reading order: [`serve`] (connections) → [`router`](mod@router) (which route needs what) → `guard` (keys, counters, panics) →
+//! Reading order: [`serve()`] (connections) → `router.rs` (which route needs what) → `guard` (keys, counters, panics) →
 //! `routes/*` (handlers).
 
 mod access;
@@ -17,7 +17,7 @@ mod fault;
 mod guard;
 pub mod openapi;
 mod params;
-pub mod router;
+mod router;
 mod routes;
 mod serve;
 mod telemetry;

@@ -1,6 +1,6 @@
 //! The OpenAPI document: what the annotations of the handlers say, and what holds for all of them.
 //!
-//! Who may use a route is stated once, where the route is added ([`crate::router`]); from there it gets into the document and in front of
+//! Who may use a route is stated once, where the route is added (`router.rs`); from there it gets into the document and in front of
 //! the handler.
 
 use std::collections::BTreeMap;

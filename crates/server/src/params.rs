@@ -4,7 +4,7 @@ use std::{borrow::Cow, str::FromStr};
 
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
-use zhiyin_core::{Clock, SystemClock};
+use zhiyin_core::clock::Millis;
 use zhiyin_engine::{RecommendRequest, request::Explain};
 
 use crate::fault::Fault;
@@ -156,15 +156,15 @@ pub(crate) fn row_number(name: &str, text: &str) -> Result<u64, Fault> {
 /// Milliseconds of a day, the default window.
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// Reads `from` and `to`, each RFC 3339 or milliseconds since 1970; the last 24 hours when absent.
-pub(crate) fn window(query: Option<&str>) -> Result<std::ops::Range<i64>, Fault> {
+/// Reads `from` and `to`, each RFC 3339 or milliseconds since 1970; the 24 hours before `now_ms` when absent.
+pub(crate) fn window(query: Option<&str>, now_ms: Millis) -> Result<std::ops::Range<i64>, Fault> {
     let (mut from, mut to) = (None, None);
     each(query, &[&["from", "to"]], |name, value| {
         let slot = if name == "from" { &mut from } else { &mut to };
         once(slot, name, moment(name, &value)?)
     })?;
     // One more than now, because the window is open at its end.
-    let to = to.unwrap_or_else(|| SystemClock.now_ms().saturating_add(1));
+    let to = to.unwrap_or_else(|| now_ms.saturating_add(1));
     let from = from.unwrap_or_else(|| to.saturating_sub(DAY_MS));
     if from >= to {
         return Err(Fault::bad("from", format!("is {from}, not before `to`, {to}"), "choose an earlier `from`"));
@@ -201,10 +201,9 @@ mod tests {
 
     #[test]
     fn times_are_read_in_both_forms() {
-        assert_eq!(window(Some("from=1000&to=1970-01-01T00:00:02Z")).unwrap(), 1_000..2_000);
-        assert_eq!(window(Some("from=0&to=1970-01-01T01:00:02+01:00")).unwrap(), 0..2_000);
-        assert!(window(Some("from=2&to=1")).is_err());
-        let last_day = window(None).unwrap();
-        assert_eq!(last_day.end - last_day.start, DAY_MS);
+        assert_eq!(window(Some("from=1000&to=1970-01-01T00:00:02Z"), 0).unwrap(), 1_000..2_000);
+        assert_eq!(window(Some("from=0&to=1970-01-01T01:00:02+01:00"), 0).unwrap(), 0..2_000);
+        assert!(window(Some("from=2&to=1"), 0).is_err());
+        assert_eq!(window(None, DAY_MS).unwrap(), 1..DAY_MS + 1);
     }
 }

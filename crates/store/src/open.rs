@@ -2,6 +2,7 @@
 
 use std::{
     fs::TryLockError,
+    io::{self, Read},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,6 +20,8 @@ use crate::{
 
 /// Name of the database in its folder.
 pub const DATABASE: &str = "zhiyin.db";
+/// What every SQLite file begins with.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const LOCK: &str = "zhiyin.lock";
 /// How long to wait for another program that holds the file locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,7 +60,7 @@ pub fn make_folder(folder: &Path) -> Result<(), StorageError> {
             None => Ok(()),
         }
     };
-    make().map_err(|error: std::io::Error| file_error(folder, &error))
+    make().map_err(|error: io::Error| file_error(folder, &error))
 }
 
 /// Looks at a file without writing to it: is it ours, is it whole, can this program read it? The answer is whether there was a file.
@@ -66,6 +69,7 @@ pub fn inspect(path: &Path, options: &StoreOptions) -> Result<bool, StorageError
     if bytes == 0 {
         return Ok(false);
     }
+    check_magic(path)?;
     let connection = reader(path)?;
     let header = schema::header(&connection).map_err(|error| storage_error(path, &error))?;
     if header.empty && header.application_id == 0 {
@@ -77,6 +81,17 @@ pub fn inspect(path: &Path, options: &StoreOptions) -> Result<bool, StorageError
     check_version(path, header.version, options.access)?;
     check_whole(path, &connection, bytes, options.check_bytes_max)?;
     Ok(true)
+}
+
+/// Refuses what does not begin as a database does. SQLite itself takes a file of a few bytes for an empty database and overwrites it.
+fn check_magic(path: &Path) -> Result<(), StorageError> {
+    let mut beginning = [0_u8; MAGIC.len()];
+    let read = fs_err::File::open(path).and_then(|mut file| file.read_exact(&mut beginning));
+    match read {
+        Ok(()) if beginning == *MAGIC => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(file_error(path, &error)),
+        _ => Err(damaged(path, "it does not begin as a database does")),
+    }
 }
 
 fn check_version(path: &Path, version: usize, access: Access) -> Result<(), StorageError> {

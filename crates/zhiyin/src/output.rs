@@ -5,7 +5,10 @@
 use std::{fmt::Display, io::Write};
 
 use anyhow::{Context, Result};
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, ContentArrangement, Table,
+    style::{ContentLineStyle, LineStyle, TableStyle},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
@@ -31,6 +34,12 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
+/// One line below the header and nothing else, so that many rows fit a screen.
+const STYLE: TableStyle = TableStyle::new()
+    .header_lines(ContentLineStyle::none().junction(' '))
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .content_lines(ContentLineStyle::none().junction(' '));
+
 /// How a column is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
@@ -43,7 +52,7 @@ pub enum Align {
 /// A table that fits the width of the terminal.
 pub fn table(columns: &[(&str, Align)], rows: impl IntoIterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(columns.iter().map(|(name, _)| Cell::new(name).add_attribute(Attribute::Bold)));
     for (at, (_, align)) in columns.iter().enumerate() {
         if let (Align::Right, Some(column)) = (align, table.column_mut(at)) {

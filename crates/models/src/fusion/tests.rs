@@ -69,13 +69,17 @@ fn trained(seed: u64) -> Fitted {
 }
 
 #[test]
-fn planted_weights_are_recovered_and_noise_is_dropped() {
-    let fitted = trained(1);
-    let weights = &fitted.fusion.weights;
-    assert!(weights[0] > 1.2 * weights[1] && weights[1] > 0.0, "{fitted:?}");
-    assert_eq!(weights[2], 0.0, "{fitted:?}");
-    assert!(fitted.ndcg > fitted.ndcg_uniform + 0.05, "{fitted:?}");
-    assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+fn planted_weights_are_recovered_and_noise_is_mostly_dropped() {
+    let fits: Vec<Fitted> = (1..=6).map(trained).collect();
+    for fitted in &fits {
+        let weights = &fitted.fusion.weights;
+        assert!(weights[0] > 1.2 * weights[1] && weights[1] > 0.2 && weights[2] < 0.05, "{fitted:?}");
+        assert!(fitted.ndcg > fitted.ndcg_uniform + 0.05, "{fitted:?}");
+        assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+    }
+    // A source is kept if its loss exceeds one standard error, which noise does now and then.
+    let dropped = fits.iter().filter(|fitted| !fitted.fusion.is_used(2)).count();
+    assert!(dropped >= 4, "{dropped} of {}", fits.len());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use zhiyin_engine::{Engine, EngineError};
 
 use crate::{
     answer::{Answer, json},
-    body::{Media, RawBody, check_batch, from_value, parse},
+    body::{Media, Object, RawBody, check_batch, from_value, parse},
     fault::Fault,
     params,
     router::App,
@@ -121,11 +121,11 @@ pub(crate) async fn patch<E: Entry>(app: &App, id: &str, body: &RawBody) -> Answ
 /// Creates or replaces many entries in one transaction.
 pub(crate) async fn put_batch<E: Entry>(app: &App, body: &RawBody) -> Answer {
     body.expect(Media::Json)?;
-    let entries: Vec<E> = parse(&body.bytes)?;
+    let entries: Vec<Object<E>> = parse(&body.bytes)?;
     check_batch(entries.len())?;
     let stored = entries.len();
     let _shared = app.catalogue.read().await;
-    E::put(&app.engine, entries).await?;
+    E::put(&app.engine, entries.into_iter().map(|Object(entry)| entry).collect()).await?;
     Ok(json(StatusCode::OK, &Stored { stored }, 32))
 }
 

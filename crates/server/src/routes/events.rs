@@ -14,7 +14,7 @@ use zhiyin_engine::{
 
 use crate::{
     answer::{Answer, json},
-    body::{JsonError, Media, RawBody, check_batch, parse},
+    body::{JsonError, Media, Object, RawBody, check_batch, parse},
     fault::{Fault, FaultKind},
     router::Shared,
 };
@@ -128,7 +128,7 @@ fn not_events(text: &[u8]) -> Fault {
 
 /// An array. If all of it fits, one pass is enough; if not, each element is looked at alone.
 fn array(text: &[u8]) -> Result<Parsed, Fault> {
-    if let Ok(events) = parse::<Vec<EventInput>>(text) {
+    if let Ok(events) = parse::<Vec<Object<EventInput>>>(text) {
         return Ok(Parsed::batch(events.into_iter().map(event).collect()));
     }
     if let Err(error) = std::str::from_utf8(text) {
@@ -144,7 +144,7 @@ fn array(text: &[u8]) -> Result<Parsed, Fault> {
 
 /// An object, or several with line ends between them.
 fn object(text: &[u8]) -> Result<Parsed, Fault> {
-    let error = match parse::<EventInput>(text) {
+    let error = match parse::<Object<EventInput>>(text) {
         Ok(input) => return Ok(Parsed::batch(vec![event(input)])),
         Err(error) => error,
     };
@@ -173,7 +173,7 @@ fn one(text: &[u8]) -> Incoming {
     parse(text).map_or_else(|error| malformed(&error, text), event)
 }
 
-fn event(input: EventInput) -> Incoming {
+fn event(Object(input): Object<EventInput>) -> Incoming {
     Incoming::Event(Box::new(input))
 }
 

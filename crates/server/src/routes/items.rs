@@ -24,7 +24,7 @@ pub(crate) struct ItemPage {
 }
 
 /// List items
-#[utoipa::path(get, path = "/v1/items", tag = "catalogue",
+#[utoipa::path(get, path = "/v1/items", operation_id = "list_items", tag = "catalogue",
     params(("after" = Option<String>, Query, description = "Cursor from the page before: its `next`"),
         ("limit" = Option<usize>, Query, description = "Rows of a page, 1 to 1000; 100 when absent", minimum = 1, maximum = 1000)),
     responses((status = 200, description = "A page", body = ItemPage, example = json!({"rows": [super::items::example()], "next": "MQ"}))))]
@@ -35,14 +35,14 @@ pub(crate) async fn list(State(app): State<Shared>, RawQuery(query): RawQuery) -
 /// Create or replace many items
 ///
 /// In one transaction: one bad item and none is stored.
-#[utoipa::path(post, path = "/v1/items", tag = "catalogue", request_body(content = Vec<Item>, example = json!([super::items::example()])),
+#[utoipa::path(post, path = "/v1/items", operation_id = "put_items", tag = "catalogue", request_body(content = Vec<Item>, example = json!([super::items::example()])),
     responses((status = 200, description = "All are stored", body = Stored, example = json!({"stored": 1}))))]
 pub(crate) async fn put_batch(State(app): State<Shared>, body: RawBody) -> Answer {
     catalogue::put_batch::<Item>(&app, &body).await
 }
 
 /// Get an item
-#[utoipa::path(get, path = "/v1/items/{id}", tag = "catalogue", params(("id" = String, Path, description = "The item", example = "85123A")),
+#[utoipa::path(get, path = "/v1/items/{id}", operation_id = "get_item", tag = "catalogue", params(("id" = String, Path, description = "The item", example = "85123A")),
     responses((status = 200, description = "The item", body = Item, example = json!(super::items::example())),
         (status = 404, description = "There is no such item")))]
 pub(crate) async fn read(State(app): State<Shared>, Id(id): Id) -> Answer {
@@ -52,7 +52,7 @@ pub(crate) async fn read(State(app): State<Shared>, Id(id): Id) -> Answer {
 /// Create or replace an item
 ///
 /// `id` may be left out of the body.
-#[utoipa::path(put, path = "/v1/items/{id}", tag = "catalogue", params(("id" = String, Path, description = "The item", example = "85123A")),
+#[utoipa::path(put, path = "/v1/items/{id}", operation_id = "put_item", tag = "catalogue", params(("id" = String, Path, description = "The item", example = "85123A")),
     request_body(content = Item, example = json!(super::items::example())),
     responses((status = 200, description = "Replaced", body = Item, example = json!(super::items::example())),
         (status = 201, description = "Created", body = Item, example = json!(super::items::example()))))]
@@ -63,7 +63,7 @@ pub(crate) async fn put(State(app): State<Shared>, Id(id): Id, body: RawBody) ->
 /// Change some fields of an item
 ///
 /// A JSON merge patch (RFC 7396): `{"available": false}` hides the item from the next request on, `null` removes a field.
-#[utoipa::path(patch, path = "/v1/items/{id}", tag = "catalogue", params(("id" = String, Path, description = "The item", example = "85123A")),
+#[utoipa::path(patch, path = "/v1/items/{id}", operation_id = "patch_item", tag = "catalogue", params(("id" = String, Path, description = "The item", example = "85123A")),
     request_body(content = Object, content_type = "application/merge-patch+json", example = json!({"available": false})),
     responses((status = 200, description = "The item as it is now", body = Item, example = json!(super::items::example())),
         (status = 404, description = "There is no such item")))]
@@ -74,7 +74,7 @@ pub(crate) async fn patch(State(app): State<Shared>, Id(id): Id, body: RawBody) 
 /// Delete an item
 ///
 /// Events about it stay in the log; it is never recommended again.
-#[utoipa::path(delete, path = "/v1/items/{id}", tag = "catalogue", params(("id" = String, Path, description = "The item", example = "85123A")),
+#[utoipa::path(delete, path = "/v1/items/{id}", operation_id = "delete_item", tag = "catalogue", params(("id" = String, Path, description = "The item", example = "85123A")),
     responses((status = 204, description = "Deleted"), (status = 404, description = "There is no such item")))]
 pub(crate) async fn delete(State(app): State<Shared>, Id(id): Id) -> Answer {
     let _shared = app.catalogue.read().await;

@@ -107,7 +107,7 @@ impl From<OutcomeRow> for MetricsRow {
         "rows": [{"dimension": "source", "name": "slist", "impressions": 1000, "clicks": 83, "carts": 20, "purchases": 11, "revenue": 184.5, "ctr": 0.083, "cvr": 0.011}]
     }))))]
 pub(crate) async fn metrics(State(app): State<Shared>, RawQuery(query): RawQuery) -> Answer {
-    let window = params::window(query.as_deref())?;
+    let window = params::window(query.as_deref(), app.engine.clock().now_ms())?;
     let (from_ms, to_ms) = (window.start, window.end);
     let rows = blocking(&app, move |engine| engine.metrics(window)).await?;
     let rows = rows.into_iter().map(MetricsRow::from).collect();
@@ -276,4 +276,18 @@ fn write_sizes(text: &mut Exposition, status: &Status) {
 #[allow(clippy::cast_precision_loss)]
 fn number(count: u64) -> f64 {
     count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_training_runs_at_a_time_and_gives_its_place_back() {
+        let flag = Arc::default();
+        let running = Running::start(&flag).unwrap();
+        assert!(Running::start(&flag).is_err());
+        drop(running);
+        assert!(Running::start(&flag).is_ok());
+    }
 }

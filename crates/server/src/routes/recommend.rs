@@ -37,7 +37,7 @@ pub(crate) async fn recommend(State(app): State<Shared>, JsonBody(request): Json
 /// Recommend items to a user
 ///
 /// The simple form of `POST /v1/recommendations`.
-#[utoipa::path(get, path = "/v1/users/{id}/recommendations", tag = "recommendations",
+#[utoipa::path(get, path = "/v1/users/{id}/recommendations", operation_id = "recommend_for_user", tag = "recommendations",
     params(("id" = String, Path, description = "The user", example = "user-42"), ListParams, ActorParams),
     responses((status = 200, description = "The list, best first", body = Recommendations, example = json!(super::recommend::example()))))]
 pub(crate) async fn for_user(State(app): State<Shared>, Id(id): Id, RawQuery(query): RawQuery) -> Answer {
@@ -49,7 +49,7 @@ pub(crate) async fn for_user(State(app): State<Shared>, Id(id): Id, RawQuery(que
 /// Recommend items to an anonymous session
 ///
 /// The simple form of `POST /v1/recommendations`.
-#[utoipa::path(get, path = "/v1/sessions/{id}/recommendations", tag = "recommendations",
+#[utoipa::path(get, path = "/v1/sessions/{id}/recommendations", operation_id = "recommend_for_session", tag = "recommendations",
     params(("id" = String, Path, description = "The session", example = "session-7"), ListParams, ActorParams),
     responses((status = 200, description = "The list, best first", body = Recommendations, example = json!(super::recommend::example()))))]
 pub(crate) async fn for_session(State(app): State<Shared>, Id(id): Id, RawQuery(query): RawQuery) -> Answer {

@@ -27,7 +27,7 @@ pub(crate) struct UserPage {
 }
 
 /// List users
-#[utoipa::path(get, path = "/v1/users", tag = "users",
+#[utoipa::path(get, path = "/v1/users", operation_id = "list_users", tag = "users",
     params(("after" = Option<String>, Query, description = "Cursor from the page before: its `next`"),
         ("limit" = Option<usize>, Query, description = "Rows of a page, 1 to 1000; 100 when absent", minimum = 1, maximum = 1000)),
     responses((status = 200, description = "A page", body = UserPage, example = json!({"rows": [super::users::example()], "next": "MQ"}))))]
@@ -38,14 +38,14 @@ pub(crate) async fn list(State(app): State<Shared>, RawQuery(query): RawQuery) -
 /// Create or replace many users
 ///
 /// In one transaction: one bad user and none is stored.
-#[utoipa::path(post, path = "/v1/users", tag = "users", request_body(content = Vec<User>, example = json!([super::users::example()])),
+#[utoipa::path(post, path = "/v1/users", operation_id = "put_users", tag = "users", request_body(content = Vec<User>, example = json!([super::users::example()])),
     responses((status = 200, description = "All are stored", body = Stored, example = json!({"stored": 1}))))]
 pub(crate) async fn put_batch(State(app): State<Shared>, body: RawBody) -> Answer {
     catalogue::put_batch::<User>(&app, &body).await
 }
 
 /// Get a user
-#[utoipa::path(get, path = "/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The user", example = "user-42")),
+#[utoipa::path(get, path = "/v1/users/{id}", operation_id = "get_user", tag = "users", params(("id" = String, Path, description = "The user", example = "user-42")),
     responses((status = 200, description = "The user", body = User, example = json!(super::users::example())),
         (status = 404, description = "There is no such user")))]
 pub(crate) async fn read(State(app): State<Shared>, Id(id): Id) -> Answer {
@@ -55,7 +55,7 @@ pub(crate) async fn read(State(app): State<Shared>, Id(id): Id) -> Answer {
 /// Create or replace a user
 ///
 /// `id` may be left out of the body.
-#[utoipa::path(put, path = "/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The user", example = "user-42")),
+#[utoipa::path(put, path = "/v1/users/{id}", operation_id = "put_user", tag = "users", params(("id" = String, Path, description = "The user", example = "user-42")),
     request_body(content = User, example = json!(super::users::example())),
     responses((status = 200, description = "Replaced", body = User, example = json!(super::users::example())),
         (status = 201, description = "Created", body = User, example = json!(super::users::example()))))]
@@ -66,7 +66,7 @@ pub(crate) async fn put(State(app): State<Shared>, Id(id): Id, body: RawBody) ->
 /// Change some fields of a user
 ///
 /// A JSON merge patch (RFC 7396): `null` removes a field.
-#[utoipa::path(patch, path = "/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The user", example = "user-42")),
+#[utoipa::path(patch, path = "/v1/users/{id}", operation_id = "patch_user", tag = "users", params(("id" = String, Path, description = "The user", example = "user-42")),
     request_body(content = Object, content_type = "application/merge-patch+json", example = json!({"attributes": {"country": "France"}})),
     responses((status = 200, description = "The user as it is now", body = User, example = json!(super::users::example())),
         (status = 404, description = "There is no such user")))]
@@ -78,7 +78,7 @@ pub(crate) async fn patch(State(app): State<Shared>, Id(id): Id, body: RawBody) 
 ///
 /// Removes the user, the sessions tied to it, their events and decisions, and what they contributed to every count. The answer is the
 /// receipt. It cannot be undone.
-#[utoipa::path(delete, path = "/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The user", example = "user-42")),
+#[utoipa::path(delete, path = "/v1/users/{id}", operation_id = "erase_user", tag = "users", params(("id" = String, Path, description = "The user", example = "user-42")),
     responses((status = 200, description = "What was removed", body = Erased, example = json!({"events": 17, "decisions": 4, "actors": 2})),
         (status = 404, description = "There is no such user")))]
 pub(crate) async fn erase(State(app): State<Shared>, Id(id): Id) -> Answer {

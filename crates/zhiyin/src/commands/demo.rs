@@ -64,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let home = Home::open(config)?;
     let evaluation = load(&home, &source)?;
     print_status(&home.engine.status());
-    evaluate::print(&evaluation);
+    evaluate::print(&evaluation, &[10]);
     let key = new_key(&home)?;
     let user = shown_user(&home)?;
     let auth = serving::by_keys(&home.store);

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValuePa
 use zhiyin_core::Problem;
 use zhiyin_engine::{
     config::Tune,
-    experiment::{self, ExperimentConfig, ExperimentData, ModelResult, Protocol, Report, html},
+    experiment::{self, ExperimentConfig, ExperimentData, ModelResult, PairedDifference, Protocol, Report, html},
 };
 
 use super::import::SourceArguments;
@@ -105,7 +105,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if is_piped {
         output::json(&report)?;
     } else {
-        print(&report);
+        print(&report, &arguments.k);
     }
     if let Some(path) = arguments.json.as_ref().filter(|_| !is_piped) {
         fs_err::write(path, serde_json::to_string_pretty(&report)?)?;
@@ -130,31 +130,61 @@ fn read(arguments: &Arguments) -> Result<ExperimentData> {
     }
 }
 
-/// Prints the result as tables.
-pub fn print(report: &Report) {
+/// Prints the result as tables, with the accuracy at the cut-offs `ks` (all of them when the result has none of these).
+pub fn print(report: &Report, ks: &[usize]) {
     let size = &report.dataset;
+    let variant = common_variant(&report.results);
     output::say(format_args!(
-        "{}, {}: {} users, {} items, {} events, seed {}; half-widths are of 95 % bootstrap intervals over users",
+        "{}, {}{}: {} users, {} items, {} events, seed {}; ± are half-widths of 95 % bootstrap intervals over users",
         size.name,
         report.protocol,
+        variant.as_ref().map_or_else(String::new, |variant| format!(" ({variant})")),
         output::count(size.users as u64),
         output::count(size.items as u64),
         output::count(size.events as u64),
         report.seed
     ));
-    let metrics = report.accuracy_metrics();
+    let metrics = shown_metrics(report, ks);
     let mut columns = vec![("model", Align::Left)];
     columns.extend(metrics.iter().map(|name| (name.as_str(), Align::Right)));
     columns.extend([("fit s", Align::Right), ("tuning s", Align::Right), ("µs/user", Align::Right)]);
-    output::say(output::table(&columns, report.results.iter().map(|row| cells(row, &metrics))));
-    print_differences(report);
+    let label = |row: &ModelResult| if variant.is_some() { row.model.clone() } else { row.label() };
+    output::say(output::table(&columns, report.results.iter().map(|row| cells(label(row), row, &metrics))));
+    print_differences(report, &metrics);
     for (model, reason) in &report.skipped {
         output::say(format_args!("{model} was left out: {reason}"));
     }
 }
 
-fn cells(row: &ModelResult, metrics: &[String]) -> Vec<String> {
-    let mut cells = vec![row.label()];
+/// Arm and reading, if there are any and all rows have the same.
+fn common_variant(rows: &[ModelResult]) -> Option<String> {
+    let variant = |row: &ModelResult| [row.arm.clone(), row.reading.clone()];
+    let first = variant(rows.first()?);
+    let parts: Vec<String> = first.iter().flatten().cloned().collect();
+    (!parts.is_empty() && rows.iter().all(|row| variant(row) == first)).then(|| parts.join(", "))
+}
+
+/// HR and NDCG at the cut-offs, MRR at the largest, with what qualifies them. Recall and the rest are in the JSON.
+fn shown_metrics(report: &Report, ks: &[usize]) -> Vec<String> {
+    let all = report.accuracy_metrics();
+    let parts = |name: &String| -> Option<(String, usize)> {
+        let (family, cut) = name.split(':').next()?.split_once('@')?;
+        Some((family.to_owned(), cut.parse().ok()?))
+    };
+    let known: Vec<usize> = all.iter().filter_map(parts).map(|(_, k)| k).filter(|k| ks.contains(k)).collect();
+    let largest = known.iter().max().copied();
+    let is_shown = |name: &&String| match parts(name) {
+        Some((family, k)) => {
+            let wanted = largest.is_none() || known.contains(&k);
+            wanted && (family == "hr" || family == "ndcg" || (family == "mrr" && largest.is_none_or(|largest| k == largest)))
+        }
+        None => true,
+    };
+    all.iter().filter(is_shown).cloned().collect()
+}
+
+fn cells(label: String, row: &ModelResult, metrics: &[String]) -> Vec<String> {
+    let mut cells = vec![label];
     cells.extend(metrics.iter().map(|metric| row.cell(metric)));
     let costs = [row.fit_seconds, row.tuning.seconds].map(|seconds| format!("{seconds:.2}"));
     cells.extend(costs);
@@ -162,26 +192,25 @@ fn cells(row: &ModelResult, metrics: &[String]) -> Vec<String> {
     cells
 }
 
-fn print_differences(report: &Report) {
+/// One row per pair, in the first NDCG that is shown, or in whatever the pairs were measured by.
+fn print_differences(report: &Report, metrics: &[String]) {
+    let has = |metric: &&String| report.paired.iter().any(|pair| pair.metric == **metric);
+    let metric = metrics.iter().filter(|name| name.starts_with("ndcg")).find(has);
+    let is_shown = |pair: &&PairedDifference| metric.is_none_or(|metric| pair.metric == *metric);
     if report.paired.is_empty() {
         return;
     }
     let columns = [
         ("difference of", Align::Left),
         ("to", Align::Left),
-        ("metric", Align::Left),
+        ("in", Align::Left),
         ("mean", Align::Right),
         ("95 % interval", Align::Right),
     ];
-    let rows = report.paired.iter().map(|pair| {
+    let rows = report.paired.iter().filter(is_shown).map(|pair| {
         let interval = format!("{:+.4} to {:+.4}", pair.ci95.0, pair.ci95.1);
-        vec![
-            pair.model.clone(),
-            pair.against.clone(),
-            pair.metric.clone(),
-            format!("{:+.4}", pair.difference),
-            interval,
-        ]
+        vec![pair.model.clone(), pair.against.clone(), pair.metric.clone(), format!("{:+.4}", pair.difference), interval]
     });
+    output::say("");
     output::say(output::table(&columns, rows));
 }

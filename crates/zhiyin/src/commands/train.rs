@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.home.json {
         return output::json(&report);
     }
-    evaluate::print(&report.evaluation);
+    evaluate::print(&report.evaluation, &[10]);
     let weights = report.weights.iter().map(|(name, weight)| vec![name.clone(), format!("{weight:.3}")]);
     output::say(output::table(&[("source", Align::Left), ("weight", Align::Right)], weights));
     output::say(format_args!(

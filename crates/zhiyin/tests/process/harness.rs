@@ -5,8 +5,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, Command, Output, Stdio},
-    sync::mpsc,
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -69,7 +68,7 @@ pub struct Server {
     pub address: SocketAddr,
     /// Lines that it printed before it listened.
     pub greeting: Vec<String>,
-    remarks: mpsc::Receiver<String>,
+    remarks: Option<JoinHandle<String>>,
 }
 
 /// An answer.
@@ -94,17 +93,16 @@ impl Server {
             .envs(variables.iter().copied());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let (sender, remarks) = mpsc::channel();
         let mut errors = child.stderr.take().unwrap();
-        thread::spawn(move || {
+        let remarks = thread::spawn(move || {
             let mut all = String::new();
-            let _ = errors.read_to_string(&mut all);
-            let _ = sender.send(all);
+            errors.read_to_string(&mut all).unwrap();
+            all
         });
         let mut greeting = Vec::new();
         let address = loop {
             let Some(line) = lines.next() else {
-                panic!("the server didn't start: {}", remarks.recv().unwrap());
+                panic!("the server didn't start: {}", remarks.join().unwrap());
             };
             if let Some(address) = line.strip_prefix(LISTENING) {
                 break address.parse().unwrap();
@@ -112,7 +110,7 @@ impl Server {
             greeting.push(line);
         };
         let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
-        Self { child, agent: config.build().into(), address, greeting, remarks }
+        Self { child, agent: config.build().into(), address, greeting, remarks: Some(remarks) }
     }
 
     pub fn get(&self, route: &str, key: Option<&str>) -> Answer {
@@ -163,7 +161,7 @@ impl Server {
             assert!(Instant::now() < deadline, "the server didn't stop");
             thread::sleep(Duration::from_millis(10));
         };
-        let remarks = self.remarks.recv().unwrap();
+        let remarks = self.remarks.take().unwrap().join().unwrap();
         assert!(status.success(), "{status}: {remarks}");
         remarks
     }

@@ -26,6 +26,6 @@ printf '%s\n' "$report" | awk '
         split($2, count, "|")
         change = $3
         gsub(/[()*]/, "", change)
-        if (change ~ /^No/ || count[2] ~ /[^0-9]/ && count[2] !~ /N\/A/) change = "none"
+        if (change ~ /^No/) change = "none"
         printf "%-26s %14s %14s %10s\n", name, count[1], count[2] == "N/A" ? "-" : count[2], change == "" ? "-" : change
     }'

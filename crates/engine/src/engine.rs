@@ -19,7 +19,7 @@ use crossbeam_channel::{Sender, TrySendError};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::oneshot;
 use zhiyin_core::{
-    ActorIx, Clock, Decision, EventInput, Interaction, KindWeights, Problem,
+    ActorIx, Clock, Decision, EventInput, KindWeights, Problem,
     clock::Millis,
     limits,
     storage::{OutcomeRow, Position, RejectedEvent, Storage},
@@ -356,17 +356,10 @@ impl Engine {
     }
 
     /// The last interactions of an actor, oldest first, from the log if memory doesn't have them.
-    pub(crate) fn history_of(&self, actor: ActorIx) -> Result<Vec<Interaction>, EngineError> {
-        if let Some(known) = self.state().actors.get(actor)
-            && !known.evicted
-        {
-            return Ok(known.history.clone());
-        }
-        let mut sequences = self.core.sequences(&[actor])?;
-        let mut history = sequences.pop().map(|(_, sequence)| sequence.history).unwrap_or_default();
-        let surplus = history.len().saturating_sub(limits::HISTORY_MAX);
-        history.drain(..surplus);
-        Ok(history)
+    #[cfg(test)]
+    pub(crate) fn history_of(&self, actor: ActorIx) -> Result<Vec<zhiyin_core::Interaction>, EngineError> {
+        self.hydrate(&[actor])?;
+        Ok(self.state().actors.get(actor).map(|known| known.history.clone()).unwrap_or_default())
     }
 
     /// A copy of the state for training. Histories that are not wholly in memory are read from the log.

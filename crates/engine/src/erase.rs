@@ -101,11 +101,9 @@ fn changed_since(core: &Core, frozen: &Frozen) -> Result<BTreeSet<ActorIx>, Engi
 /// Exchanges an actor's frozen steps for the present ones.
 fn exchange(core: &Core, frozen: &Dataset, models: &mut OnlineModels, ix: ActorIx) -> Result<(), EngineError> {
     unfold_all(models, ix, frozen.segment(ix), frozen.of(ix));
-    let present = {
-        let state = core.state.read();
-        let present = state.actors.get(ix).map(|actor| (actor.segment, actor.is_incomplete(), actor.history.clone()));
-        present
-    };
+    let state = core.state.read();
+    let present = state.actors.get(ix).map(|actor| (actor.segment, actor.is_incomplete(), actor.history.clone()));
+    drop(state);
     match present {
         None => {}
         Some((segment, false, history)) => fold_all(models, ix, segment, &history),

@@ -55,7 +55,7 @@ pub enum Learned {
     /// One that learns from every event.
     Online(Box<dyn Online>),
     /// One that is fitted in the background.
-    Batch(BatchModel),
+    Batch(Box<BatchModel>),
 }
 
 impl Learned {
@@ -79,6 +79,7 @@ impl Learned {
 /// A model that is fitted in the background and stored as an artefact.
 #[derive(Clone, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the variants are the models")]
+#[allow(clippy::large_enum_variant, reason = "a handful exist at a time, and their arrays are on the heap anyway")]
 pub enum BatchModel {
     Linear(linear::LinearModel),
     Ease(ease::Ease),
@@ -129,6 +130,10 @@ fn online<M: Online + 'static>(model: M) -> Learned {
     Learned::Online(Box::new(model))
 }
 
+fn batch(model: BatchModel) -> Learned {
+    Learned::Batch(Box::new(model))
+}
+
 learner!(popularity, Popularity, |d, p| Ok(popularity::Popularity::fit(d, p)), online);
 learner!(markov, Markov, |d, p| Ok(markov::Markov::fit(d, p)), online);
 learner!(bayes, Bayes, |d, p| Ok(bayes::Bayes::fit(d, p)), online);
@@ -136,11 +141,11 @@ learner!(cooccurrence, Cooccurrence, |d, p| Ok(cooccurrence::Cooccurrence::fit(d
 learner!(session_knn, SessionKnn, |d, p| Ok(session_knn::SessionKnn::fit(d, p)), online);
 learner!(user_knn, UserKnn, |d, p| Ok(user_knn::UserKnn::fit(d, p)), online);
 learner!(repeat, Repeat, |d, p| Ok(repeat::Repeat::fit(d, p)), online);
-learner!(content, Content, |d, p| Ok(content::Content::fit(d, p)), |m| Learned::Batch(BatchModel::Content(m)));
-learner!(linear, LinearModel, linear::LinearModel::fit, |m| Learned::Batch(BatchModel::Linear(m)));
-learner!(ease, Ease, ease::Ease::fit, |m| Learned::Batch(BatchModel::Ease(m)));
-learner!(slist, Slist, slist::Slist::fit, |m| Learned::Batch(BatchModel::Slist(m)));
-learner!(ials, Ials, ials::Ials::fit, |m| Learned::Batch(BatchModel::Ials(m)));
+learner!(content, Content, |d, p| Ok(content::Content::fit(d, p)), |m| batch(BatchModel::Content(m)));
+learner!(linear, LinearModel, linear::LinearModel::fit, |m| batch(BatchModel::Linear(m)));
+learner!(ease, Ease, ease::Ease::fit, |m| batch(BatchModel::Ease(m)));
+learner!(slist, Slist, slist::Slist::fit, |m| batch(BatchModel::Slist(m)));
+learner!(ials, Ials, ials::Ials::fit, |m| batch(BatchModel::Ials(m)));
 
 /// A fitted model with how it came about.
 pub struct Entry {

@@ -6,6 +6,8 @@
 
 mod artefact;
 pub mod catalogue;
+#[cfg(test)]
+mod checks;
 pub mod clean;
 pub mod config;
 pub mod cost;

@@ -1,7 +1,7 @@
 //! Opening the engine: catalogue and actors from storage, the newest snapshot that fits, and the rest of the log.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -217,7 +217,7 @@ fn read_params(path: &Path) -> Result<OnlineParams, EngineError> {
 }
 
 /// Keeps hyper-parameters for later starts.
-pub(crate) fn write_params(path: &PathBuf, params: &OnlineParams) -> Result<(), EngineError> {
+pub(crate) fn write_params(path: &Path, params: &OnlineParams) -> Result<(), EngineError> {
     let text = serde_json::to_vec_pretty(params).map_err(|error| {
         Problem::field("hyper-parameters", format!("cannot be written: {error}"), "report this defect")
     })?;

@@ -143,7 +143,8 @@ pub fn score_sources(
     for (place, scores) in scratch.sources.iter_mut().enumerate() {
         scores.reset(n_items);
         let started = Instant::now();
-        if fusion.weights[place] != 0.0 && !(!guard.is_over() && asked(lineup[place], query, scores)) {
+        let is_wanted = fusion.weights[place] != 0.0;
+        if is_wanted && (guard.is_over() || !asked(lineup[place], query, scores)) {
             scores.reset(n_items);
             scratch.failed.push(place);
         }

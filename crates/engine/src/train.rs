@@ -134,7 +134,7 @@ fn refit_batch(data: &Dataset, name: &str, params: &Value) -> Option<Result<Batc
         return None;
     }
     match refit(name, data, params) {
-        Ok(Learned::Batch(model)) => Some(Ok(model)),
+        Ok(Learned::Batch(model)) => Some(Ok(*model)),
         Ok(Learned::Online(_)) => None,
         Err(error) => Some(Err(Problem::field("train", error.to_string(), "see the error").into())),
     }

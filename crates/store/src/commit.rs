@@ -67,7 +67,7 @@ pub fn commit(writer: &mut Writer, batch: &Batch) -> rusqlite::Result<Vec<Append
     }
     write_marks(&transaction, writer.marks, marks)?;
     transaction.commit()?;
-    
+    writer.marks = marks;
     batch.actors.iter().for_each(|row| writer.actors.insert(row.ix));
     batch.items.iter().for_each(|row| writer.items.insert(row.ix));
     Ok(appended)

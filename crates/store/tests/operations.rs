@@ -142,6 +142,15 @@ fn a_backup_is_a_whole_store_and_overwrites_nothing() {
     assert_eq!(restored.high_water().unwrap().next_actor, 4);
 }
 
+/// Lets the readers end even when the writer panics, so that a failing test fails and doesn't hang.
+struct Finish<'a>(&'a AtomicBool);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn readers_see_whole_batches_while_the_writer_goes_on() {
     const BATCH: u32 = 50;
@@ -150,6 +159,7 @@ fn readers_see_whole_batches_while_the_writer_goes_on() {
     store.commit(&cast()).unwrap();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _finish = Finish(&done);
         for _ in 0..6 {
             scope.spawn(|| {
                 let mut last = 0;
@@ -165,7 +175,6 @@ fn readers_see_whole_batches_while_the_writer_goes_on() {
             let batch = (0..BATCH).map(|at| event(&format!("e-{n}-{at}"), Kind::View, at % 4, at % 6)).collect();
             store.commit(&events(batch)).unwrap();
         }
-        done.store(true, Ordering::Relaxed);
     });
     assert_eq!(store.last_position().unwrap(), 2_000);
 }

@@ -5,10 +5,7 @@
 use std::{fmt::Display, io::Write};
 
 use anyhow::{Context, Result};
-use comfy_table::{
-    Attribute, Cell, CellAlignment, ContentArrangement, Table,
-    style::{ContentLineStyle, LineStyle, TableStyle},
-};
+use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;

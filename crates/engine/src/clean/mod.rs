@@ -175,7 +175,7 @@ pub struct Screened {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// It may go to the log.
-    Clean(Screened),
+    Clean(Box<Screened>),
     /// It repeats an event of a moment ago and is passed over.
     Repeated(Finding),
     /// It is refused.
@@ -205,7 +205,7 @@ impl Cleaner {
             Err(refused) => return Verdict::Refused(refused.finding),
         };
         match self.habits.judge(&mut screened) {
-            Judgement::Pass => Verdict::Clean(screened),
+            Judgement::Pass => Verdict::Clean(Box::new(screened)),
             Judgement::Repeated(finding) => Verdict::Repeated(finding),
             Judgement::Refused(finding) => Verdict::Refused(finding),
         }

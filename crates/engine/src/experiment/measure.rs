@@ -18,6 +18,9 @@ pub struct Judged {
     pub top: Vec<ItemIx>,
 }
 
+/// A measure of the ranks of a case's targets at a cut-off.
+type Metric = fn(&[f64], usize) -> f64;
+
 /// Accuracy of each case: one row a metric, one column a case.
 #[derive(Clone, Debug, Default)]
 pub struct Accuracy {
@@ -34,11 +37,11 @@ impl Accuracy {
         ranks: impl Iterator<Item = Option<&'a [f64]>> + Clone,
     ) {
         for &k in cut_offs {
-            let families: [(&str, fn(&[f64], usize) -> f64); 4] = [
-                ("hr", |ranks, k| metrics::hr_at(ranks, k)),
-                ("ndcg", |ranks, k| metrics::ndcg_at(ranks, k)),
-                ("mrr", |ranks, k| metrics::mrr_at(ranks, k)),
-                ("recall", |ranks, k| metrics::recall_at(ranks, k)),
+            let families: [(&str, Metric); 4] = [
+                ("hr", metrics::hr_at),
+                ("ndcg", metrics::ndcg_at),
+                ("mrr", metrics::mrr_at),
+                ("recall", metrics::recall_at),
             ];
             for (family, metric) in families {
                 let values = ranks.clone().map(|ranks| ranks.map_or(f64::NAN, |ranks| metric(ranks, k)));

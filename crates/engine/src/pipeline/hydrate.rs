@@ -25,24 +25,16 @@ pub(super) struct Asker {
     pub friends: Vec<ActorIx>,
 }
 
-/// Looks the asker up. A history that was moved out of memory is in `reloaded`.
+/// Looks the asker up, whose histories were brought into memory before.
 ///
 /// # Errors
 /// The current item is unknown.
-pub(super) fn hydrate(
-    state: &OnlineState,
-    request: &RecommendRequest,
-    now_s: u32,
-    reloaded: Option<Vec<Interaction>>,
-) -> Result<Asker, EngineError> {
+pub(super) fn hydrate(state: &OnlineState, request: &RecommendRequest, now_s: u32) -> Result<Asker, EngineError> {
     let mut asker = Asker { named: named(request), ..Asker::default() };
     for ix in actors_of(state, request) {
         if let Some(actor) = state.actors.get(ix) {
             add_actor(&mut asker, ix, actor);
         }
-    }
-    if let Some(history) = reloaded {
-        asker.history.extend(history);
     }
     // Histories of a user and of tied sessions are each in order; together they are put in order of time.
     asker.history.sort_by_key(|event| event.time_s);

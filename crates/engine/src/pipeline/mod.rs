@@ -92,10 +92,11 @@ impl Engine {
     ) -> Result<Recommendations, EngineError> {
         let watch = Stopwatch::start();
         let now_ms = self.clock().now_ms();
-        let reloaded = self.reloaded(request)?;
+        let actors = actors_of(&self.state(), request);
+        self.hydrate(&actors)?;
         let state = self.state();
         let plan = Plan::new(request, self.config(), &state, now_ms)?;
-        let mut asker = hydrate(&state, request, seconds(now_ms), reloaded)?;
+        let mut asker = hydrate(&state, request, seconds(now_ms))?;
         if let Some(label) = segment {
             asker.segment = state.items.segments().get(label).or(asker.segment);
         }
@@ -104,22 +105,6 @@ impl Engine {
         drop(state);
         self.record(decision);
         Ok(answer)
-    }
-
-    /// The histories of the asker that were moved out of memory, read back from the log.
-    fn reloaded(&self, request: &RecommendRequest) -> Result<Option<Vec<Interaction>>, EngineError> {
-        let state = self.state();
-        let is_evicted = |ix: &u32| state.actors.get(*ix).is_some_and(|actor| actor.evicted);
-        let evicted: Vec<u32> = actors_of(&state, request).into_iter().filter(is_evicted).collect();
-        drop(state);
-        if evicted.is_empty() {
-            return Ok(None);
-        }
-        let mut history = Vec::new();
-        for actor in evicted {
-            history.extend(self.history_of(actor)?);
-        }
-        Ok(Some(history))
     }
 }
 
@@ -272,7 +257,7 @@ impl<'a> Run<'a> {
     }
 
     fn fallback(&self) -> Option<&'static str> {
-        if self.state.items.len() == 0 {
+        if self.state.items.is_empty() {
             Some("empty-catalogue")
         } else if self.asker.named != "anonymous" && self.asker.actor.is_none() {
             Some("unknown-user")

@@ -57,8 +57,6 @@ pub struct Index {
     terms: FxHashMap<TermId, Term>,
     /// Items of which something is known.
     known: u32,
-    /// Words in all texts.
-    words: u64,
     /// Words per text at the last refresh.
     mean_length: f32,
 }
@@ -71,7 +69,6 @@ impl Index {
             documents: items.iter().map(Document::of).collect(),
             terms: FxHashMap::default(),
             known: 0,
-            words: 0,
             mean_length: 0.0,
         };
         index.refresh();
@@ -82,8 +79,8 @@ impl Index {
     pub fn refresh(&mut self) {
         let known = self.documents.iter().filter(|document| !document.is_empty());
         self.known = known.count() as u32;
-        self.words = self.documents.iter().map(Document::length).sum();
-        self.mean_length = self.words as f32 / self.known.max(1) as f32;
+        let words: u64 = self.documents.iter().map(Document::length).sum();
+        self.mean_length = words as f32 / self.known.max(1) as f32;
         self.terms.clear();
         for (document, item) in self.documents.iter().zip(0..) {
             for (term, _) in &document.counts {
@@ -117,7 +114,6 @@ impl Index {
             return;
         }
         self.known += 1;
-        self.words += document.length();
         if self.mean_length == 0.0 {
             self.mean_length = document.length() as f32;
         }
@@ -144,7 +140,6 @@ impl Index {
             return;
         }
         self.known -= 1;
-        self.words -= document.length();
         for (id, _) in &document.counts {
             let Some(term) = self.terms.get_mut(id) else { continue };
             if let Ok(place) = term.items.binary_search(&item) {

@@ -31,8 +31,8 @@ const KEY_NAME: &str = "demo";
 const UNTRAINED: &str = "none";
 /// File in the data folder that keeps the evaluation for the next start.
 const EVALUATION: &str = "evaluation.json";
-/// Users that are looked through for one with a history worth showing.
-const USERS_LOOKED_AT: usize = 200;
+/// Items of the catalogue of which the last is clicked in the example.
+const ITEMS_LOOKED_AT: usize = 100;
 
 /// Arguments of `zhiyin demo`.
 #[derive(Debug, Args)]
@@ -124,19 +124,20 @@ fn new_key(home: &Home) -> Result<String> {
     Ok(home.store.create_key(KEY_NAME, Scopes::of(&[Scope::Admin]), home::now_ms())?.plain)
 }
 
-/// A user of whom enough is known for the list to be about them.
+/// The first customer of the data. Nothing is asked of the recommender here, which would count as shown to somebody.
 fn shown_user(home: &Home) -> Result<String> {
-    let page = home.engine.users(None, USERS_LOOKED_AT)?;
-    let first = page.rows.first().ok_or_else(|| anyhow!("the data has no users"))?.id.to_string();
-    let answers_fully = |user: &String| {
-        let request = zhiyin_engine::RecommendRequest { user: Some(user.clone()), ..Default::default() };
-        home.engine.recommend(&request).is_ok_and(|answer| answer.fallback.is_none() && answer.items.len() >= 5)
-    };
-    Ok(page.rows.iter().map(|user| user.id.to_string()).find(answers_fully).unwrap_or(first))
+    let page = home.engine.users(None, 1)?;
+    Ok(page.rows.first().ok_or_else(|| anyhow!("the data has no users"))?.id.to_string())
+}
+
+/// Any article, for the click that is shown.
+fn shown_item(home: &Home) -> Result<String> {
+    let page = home.engine.items(None, ITEMS_LOOKED_AT)?;
+    Ok(page.rows.last().ok_or_else(|| anyhow!("the data has no items"))?.id.to_string())
 }
 
 fn serve(serving: Serving, key: &str, user: &str) -> Result<()> {
-    let (address, item) = (serving.address, clicked_item(&serving, user)?);
+    let (address, item) = (serving.address, shown_item(serving.home())?);
     let ask =
         format!("curl -s http://{address}/v1/users/{user}/recommendations?limit=5 -H 'Authorization: Bearer {key}'");
     let event = json!({ "type": "click", "user": user, "item": item });
@@ -149,24 +150,13 @@ fn serve(serving: Serving, key: &str, user: &str) -> Result<()> {
     serving.run(serving::stop_signal())
 }
 
-/// An item that the user hasn't been recommended, so that a click on it is news.
-fn clicked_item(serving: &Serving, user: &str) -> Result<String> {
-    let engine = &serving.home().engine;
-    let request =
-        zhiyin_engine::RecommendRequest { user: Some(user.to_owned()), limit: Some(50), ..Default::default() };
-    let list = engine.recommend(&request)?.items;
-    let last = list.last().ok_or_else(|| anyhow!("{user} gets no recommendations"))?;
-    Ok(last.item.clone())
-}
-
 /// Talks to itself over HTTP: a list, a click, another list.
 fn check(serving: Serving, key: &str, user: &str) -> Result<()> {
     let client = Client::new(serving.address, Some(key));
-    let item = clicked_item(&serving, user)?;
     let user = user.to_owned();
     let (done, stop) = oneshot::channel::<()>();
     let checking = std::thread::spawn(move || {
-        let outcome = reacts(&client, &user, &item);
+        let outcome = reacts(&client, &user);
         // The receiver is gone only when the server failed, which is reported instead.
         let _ = done.send(());
         outcome
@@ -179,36 +169,27 @@ fn check(serving: Serving, key: &str, user: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether a click changes the next list.
-fn reacts(client: &Client, user: &str, item: &str) -> Result<String> {
-    let before = list(client, user)?;
-    let decision = before["decision_id"].clone();
-    let event = json!({ "type": "click", "user": user, "item": item, "decision": decision });
+/// Whether a click on the last item of a list changes the next one.
+fn reacts(client: &Client, user: &str) -> Result<String> {
+    let answer = list(client, user)?;
+    let before = names(&answer);
+    let Some(item) = before.last() else { bail!("{user} gets an empty list: {answer}") };
+    let event = json!({ "type": "click", "user": user, "item": item, "decision": answer["decision_id"] });
     let taken = client.post("/v1/events", &event)?;
     if taken["accepted"] != 1 {
         bail!("the click was not accepted: {taken}");
     }
-    let after = list(client, user)?;
-    let names = |answer: &Value| -> Vec<String> {
-        answer["items"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|item| item["item"].as_str().map(str::to_owned))
-            .collect()
-    };
-    let (before, after) = (names(&before), names(&after));
-    if before.is_empty() || after.is_empty() {
-        bail!("a list is empty: {before:?} before the click, {after:?} after it");
+    let after = names(&list(client, user)?);
+    if after.is_empty() || before == after {
+        bail!("the list of {user} does not react to a click on {item}: {before:?} before, {after:?} after");
     }
-    if before == after {
-        bail!("the list of {user} is the same before and after a click on {item}: {before:?}");
-    }
-    Ok(format!(
-        "self-check passed: after a click on {item}, {user} gets {} instead of {}",
-        after.join(", "),
-        before.join(", ")
-    ))
+    let (before, after) = (before.join(" "), after.join(" "));
+    Ok(format!("self-check passed: after a click on {item}, {user} gets\n  {after}\ninstead of\n  {before}"))
+}
+
+fn names(answer: &Value) -> Vec<String> {
+    let items = answer["items"].as_array().into_iter().flatten();
+    items.filter_map(|item| item["item"].as_str().map(str::to_owned)).collect()
 }
 
 fn list(client: &Client, user: &str) -> Result<Value> {

@@ -176,7 +176,10 @@ fn shown_metrics(report: &Report, ks: &[usize]) -> Vec<String> {
     let is_shown = |name: &&String| match parts(name) {
         Some((family, k)) => {
             let wanted = largest.is_none() || known.contains(&k);
-            wanted && (family == "hr" || family == "ndcg" || (family == "mrr" && largest.is_none_or(|largest| k == largest)))
+            wanted
+                && (family == "hr"
+                    || family == "ndcg"
+                    || (family == "mrr" && largest.is_none_or(|largest| k == largest)))
         }
         None => true,
     };
@@ -209,7 +212,13 @@ fn print_differences(report: &Report, metrics: &[String]) {
     ];
     let rows = report.paired.iter().filter(is_shown).map(|pair| {
         let interval = format!("{:+.4} to {:+.4}", pair.ci95.0, pair.ci95.1);
-        vec![pair.model.clone(), pair.against.clone(), pair.metric.clone(), format!("{:+.4}", pair.difference), interval]
+        vec![
+            pair.model.clone(),
+            pair.against.clone(),
+            pair.metric.clone(),
+            format!("{:+.4}", pair.difference),
+            interval,
+        ]
     });
     output::say("");
     output::say(output::table(&columns, rows));

@@ -109,6 +109,7 @@ fn a_folder_that_cannot_be_written_is_refused() {
 
 #[cfg(unix)]
 #[test]
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
 fn a_folder_without_permission_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();

@@ -56,7 +56,8 @@ pub struct CleaningConfig {
     pub future_seconds_max: i64,
     /// A time further than this in the past is refused; 0 for no limit.
     pub past_days_max: i64,
-    /// Events of one actor within a minute of their own time beyond which the rest count as a burst (a bot); 0 for no limit.
+    /// Events of one actor within a minute of their own time beyond which the rest count as a burst (a bot); purchases, which come in
+    /// baskets, don't count; 0 for no limit.
     pub events_per_minute_max: u32,
     /// The same event (actor, kind, item) within this many milliseconds is a duplicate even with another id; 0 for no check.
     pub repeat_ms: i64,

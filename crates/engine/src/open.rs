@@ -65,6 +65,8 @@ pub(crate) fn open(
     }
     let from = state.position;
     replay(&mut state, &*storage)?;
+    // Places at the end whose events were erased since are behind us too.
+    state.position = state.position.max(high_water.next_position.saturating_sub(1));
     let replayed = state.position - from;
     tracing::info!(position = state.position, replayed, items = state.items.live(), "the state is up to date");
     let habits = habits(&*storage, &config, high_water.next_position)?;

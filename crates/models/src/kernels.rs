@@ -41,7 +41,7 @@ pub fn sum_and_sum_of_squares(x: &[f32]) -> (f32, f32) {
     portable::sum_and_sum_of_squares(x)
 }
 
-/// Σ values[e] · panel row `rows[e]`, where the panel is stored row by row, [`PANEL_WIDTH`] floats each: one column of a sparse
+/// Σ `values[e]` · panel row `rows[e]`, where the panel is stored row by row, [`PANEL_WIDTH`] floats each: one column of a sparse
 /// matrix from the left side times a strip of a dense one.
 ///
 /// # Panics

@@ -208,3 +208,18 @@ pub fn high_water(connection: &Connection) -> rusqlite::Result<HighWater> {
 pub fn database(folder: &Path) -> PathBuf {
     folder.join(DATABASE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No test can cut the power, so this looks at what makes SQLite wait for the disk.
+    #[test]
+    fn a_commit_waits_for_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&database(folder.path()), &StoreOptions::default()).unwrap();
+        let full: i64 = writer.connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+        let mode: String = writer.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!((full, mode.as_str()), (2, "wal"));
+    }
+}

@@ -62,7 +62,7 @@ pub enum Rule {
     UnknownUser,
     /// It names an item that does not exist, and creating them is off.
     UnknownItem,
-    /// Too many events of one actor within a minute of their own time.
+    /// Too many events of one actor within a minute of their own time, purchases left out.
     Burst,
     /// The same actor did the same to the same item a moment ago.
     Repeat,

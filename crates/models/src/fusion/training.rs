@@ -5,9 +5,10 @@
 //! gains clearly, and sources whose removal costs nothing are dropped.
 //!
 //! How much the random items count decides what the logit is good at. As the whole rest of the catalogue it spends its weights on
-//! separating the bulk (popularity gets 40 %), as single items it forgets that sources must be judged on more than what they rank
-//! high themselves. The square root of what they stand for did best, on unseen users of Amazon Beauty with five plain sources:
-//! NDCG@10 .0657 for ½, .0653 for 0, .0567 for 1, .0594 for equal weights.
+//! separating the bulk (popularity gets 40 %); as single items it hardly sees the bulk at all. Amazon Beauty, five plain sources and
+//! a noise one, weights from the last but one items, NDCG@10 of the last items of half of the users: .0567 for power 1, .0657 for ½,
+//! .0653 for 0 (with six times as many random items), .0594 for equal weights. The power was chosen by these very figures, so they
+//! flatter it, and ½ and 0 don't differ by more than chance; 1 is clearly worse.
 
 use std::collections::BTreeSet;
 
@@ -24,8 +25,8 @@ use crate::Scores;
 
 /// Depth of the measure that training maximises.
 const DEPTH: f32 = 10.0;
-/// A weight is changed if the gain is more than so many standard errors of the paired difference: with less, the search followed the
-/// noise of 5,000 queries and lost 4 % on others.
+/// A weight is changed if the gain is more than so many standard errors of the paired difference. With a fixed bar of .5 % the search
+/// followed chance: on the data of the module's figures NDCG@10 of the last items fell from .0657 to .0632.
 const GAIN_ERRORS: f64 = 2.0;
 /// A loss of at most so many standard errors of the paired difference counts as chance …
 const CHANCE_ERRORS: f64 = 1.0;

@@ -119,7 +119,7 @@ fn address(url: &str) -> Result<SocketAddr> {
         || Problem::field("--url", format!("`{url}` is no http:// address with a port"), "give http://HOST:PORT");
     let host = url.strip_prefix("http://").ok_or_else(wrong)?.trim_end_matches('/');
     let mut found = host.to_socket_addrs().map_err(|_| wrong())?;
-    Ok(found.next().ok_or_else(wrong).context("the host has no address")?)
+    found.next().ok_or_else(|| wrong().into())
 }
 
 /// A new folder that is removed when dropped. It lies in the current folder, since the system's temporary one is often kept in memory,

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Fuzzes what untrusted clients can send, for ZHIYIN_FUZZ_SECONDS (10) a target, on the stable compiler: coverage comes from LLVM's
+# own pass, the engine is libFuzzer. `scripts/fuzz.sh TARGET SECONDS` runs one target for longer.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+need_tools
+need_package c++ build-essential
+
+seconds="${2:-${ZHIYIN_FUZZ_SECONDS:-10}}"
+target="$(rustc -vV | sed -n 's/^host: //p')"
+export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1"
+
+# With --target, the flags don't reach build scripts and macros, which couldn't link with them.
+cargo build --quiet --release --manifest-path fuzz/Cargo.toml --target "$target" --target-dir target/fuzz
+for name in ${1:-events filters}; do
+    corpus="target/fuzz/corpus/$name"
+    mkdir -p "$corpus"
+    echo "fuzzing $name for $seconds s"
+    "target/fuzz/$target/release/$name" -max_total_time="$seconds" -max_len=2048 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
+        -artifact_prefix="target/fuzz/$name-" "$corpus" "fuzz/seeds/$name"
+done

@@ -209,7 +209,7 @@ fn a_history_longer_than_memory_keeps_is_exact() {
     let engine = open(&storage, folder.path(), &config);
     for batch in long_history().chunks(90) {
         engine.ingest_blocking(batch.to_vec(), None).unwrap();
-        if engine.state().position % 4 == 0 {
+        if engine.state().position.is_multiple_of(4) {
             engine.snapshot().unwrap();
         }
     }

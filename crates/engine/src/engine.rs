@@ -355,13 +355,6 @@ impl Engine {
         Ok(())
     }
 
-    /// The last interactions of an actor, oldest first, from the log if memory doesn't have them.
-    #[cfg(test)]
-    pub(crate) fn history_of(&self, actor: ActorIx) -> Result<Vec<zhiyin_core::Interaction>, EngineError> {
-        self.hydrate(&[actor])?;
-        Ok(self.state().actors.get(actor).map(|known| known.history.clone()).unwrap_or_default())
-    }
-
     /// A copy of the state for training. Histories that are not wholly in memory are read from the log.
     pub(crate) fn freeze(&self) -> Result<Frozen, EngineError> {
         let (frozen, incomplete, meaning) = {

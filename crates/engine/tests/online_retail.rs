@@ -1,4 +1,5 @@
 //! The bundled data through the whole way in: read, cleaned, logged, folded, recommended, restarted.
+#![allow(clippy::print_stderr, reason = "a skipped test says why, a figure says what was seen")]
 
 mod support;
 
@@ -54,7 +55,7 @@ fn cleaning_earns_its_name(events: &[EventInput]) {
         let now_ms = time_ms(event);
         match cleaner.check(event.clone(), now_ms) {
             Verdict::Refused(finding) | Verdict::Repeated(finding) => {
-                *by_rule.entry(finding.rule.name()).or_default() += 1
+                *by_rule.entry(finding.rule.name()).or_default() += 1;
             }
             Verdict::Clean(screened) => {
                 for repair in screened.repairs {

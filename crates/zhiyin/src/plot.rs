@@ -17,13 +17,15 @@ use plotters::{
 use zhiyin_core::Problem;
 
 /// Width of the picture in pixels.
-const WIDTH_PX: u32 = 900;
+const WIDTH_PX: i32 = 900;
 /// Height of one bar with its gap, in pixels.
-const ROW_PX: u32 = 28;
+const ROW_PX: i32 = 28;
 /// Room for the title above the bars, in pixels.
 const HEAD_PX: i32 = 56;
 /// Room below the bars, in pixels.
 const FOOT_PX: i32 = 18;
+/// Pixels of a PNG per pixel of these numbers.
+const PNG_SCALE: i32 = 2;
 /// Where the bars begin, in pixels from the left: room for the labels.
 const BARS_X: i32 = 330;
 /// Where the longest bar ends, in pixels from the left: room for its number.
@@ -61,10 +63,11 @@ pub struct Bar {
 /// Another ending; a file that cannot be written.
 pub fn draw(path: &Path, title: &str, bars: &[Bar]) -> Result<()> {
     load_font()?;
-    let height = HEAD_PX as u32 + FOOT_PX as u32 + ROW_PX * bars.len().max(1) as u32;
+    let height = HEAD_PX + FOOT_PX + ROW_PX * bars.len().max(1) as i32;
+    let size = |scale: i32| ((WIDTH_PX * scale) as u32, (height * scale) as u32);
     let written = match path.extension().and_then(|ending| ending.to_str()) {
-        Some("svg") => paint(&SVGBackend::new(path, (WIDTH_PX, height)).into_drawing_area(), title, bars),
-        Some("png") => paint(&BitMapBackend::new(path, (WIDTH_PX, height)).into_drawing_area(), title, bars),
+        Some("svg") => Pen::new(SVGBackend::new(path, size(1)), 1).paint(title, bars),
+        Some("png") => Pen::new(BitMapBackend::new(path, size(PNG_SCALE)), PNG_SCALE).paint(title, bars),
         _ => return Err(unknown_ending(path).into()),
     };
     written.with_context(|| format!("cannot draw {}", path.display()))
@@ -113,23 +116,6 @@ impl<'a> Legend<'a> {
     }
 }
 
-fn paint<B: DrawingBackend>(area: &DrawingArea<B, Shift>, title: &str, bars: &[Bar]) -> Result<()>
-where
-    B::ErrorType: 'static,
-{
-    let legend = Legend::of(bars);
-    let scale = Scale::of(bars);
-    area.fill(&WHITE)?;
-    text(area, title, (16, 20), 19, HPos::Left)?;
-    paint_legend(area, &legend)?;
-    area.draw(&PathElement::new([(scale.x(0.0), HEAD_PX - 4), (scale.x(0.0), bottom(bars.len()) + 4)], FAINT))?;
-    for (row, bar) in bars.iter().enumerate() {
-        paint_bar(area, row, bar, &scale, legend.colour(&bar.group))?;
-    }
-    area.present()?;
-    Ok(())
-}
-
 /// From values to pixels; 0 is always in the picture.
 struct Scale {
     low: f64,
@@ -151,43 +137,9 @@ impl Scale {
     }
 }
 
+/// Top of the bar in a row, in pixels.
 fn top(row: usize) -> i32 {
-    HEAD_PX + row as i32 * ROW_PX as i32 + 4
-}
-
-fn bottom(rows: usize) -> i32 {
-    HEAD_PX + rows.max(1) as i32 * ROW_PX as i32
-}
-
-fn paint_bar<B: DrawingBackend>(
-    area: &DrawingArea<B, Shift>,
-    row: usize,
-    bar: &Bar,
-    scale: &Scale,
-    colour: RGBColor,
-) -> Result<()>
-where
-    B::ErrorType: 'static,
-{
-    let (zero, end) = (scale.x(0.0), scale.x(bar.value));
-    let (left, right) = (zero.min(end), zero.max(end));
-    let middle = top(row) + (ROW_PX as i32 - 8) / 2;
-    area.draw(&Rectangle::new([(left, top(row)), (right, top(row) + ROW_PX as i32 - 8)], colour.filled()))?;
-    text(area, &shortened(&bar.label), (BARS_X - 10, middle), 15, HPos::Right)?;
-    text(area, &format!("{:.3}", bar.value), (right + 8, middle), 14, HPos::Left)
-}
-
-fn paint_legend<B: DrawingBackend>(area: &DrawingArea<B, Shift>, legend: &Legend<'_>) -> Result<()>
-where
-    B::ErrorType: 'static,
-{
-    let mut x = 16;
-    for group in &legend.0 {
-        area.draw(&Rectangle::new([(x, 36), (x + 10, 46)], legend.colour(group).filled()))?;
-        text(area, group, (x + 16, 41), 13, HPos::Left)?;
-        x += 34 + 7 * group.chars().count() as i32;
-    }
-    Ok(())
+    HEAD_PX + row as i32 * ROW_PX + 4
 }
 
 fn shortened(label: &str) -> String {
@@ -197,19 +149,64 @@ fn shortened(label: &str) -> String {
     label.chars().take(LABEL_CHARS_MAX - 1).chain(['…']).collect()
 }
 
-fn text<B: DrawingBackend>(
-    area: &DrawingArea<B, Shift>,
-    text: &str,
-    at: (i32, i32),
-    size_px: i32,
-    side: HPos,
-) -> Result<()>
-where
-    B::ErrorType: 'static,
-{
-    let style = TextStyle::from(("sans-serif", size_px).into_font()).color(&INK).pos(Pos::new(side, VPos::Center));
-    area.draw_text(text, &style, at)?;
-    Ok(())
+/// Draws on an area whose pixels are `scale` times as many as the numbers say: letters stand on whole pixels, so that a finer grid spaces
+/// them better.
+struct Pen<B: DrawingBackend> {
+    area: DrawingArea<B, Shift>,
+    scale: i32,
+}
+
+impl<B: DrawingBackend<ErrorType: 'static>> Pen<B> {
+    fn new(backend: B, scale: i32) -> Self {
+        Self { area: backend.into_drawing_area(), scale }
+    }
+
+    fn paint(&self, title: &str, bars: &[Bar]) -> Result<()> {
+        let legend = Legend::of(bars);
+        let scale = Scale::of(bars);
+        self.area.fill(&WHITE)?;
+        self.text(title, (16, 20), 19, HPos::Left)?;
+        self.legend(&legend)?;
+        let zero = scale.x(0.0);
+        self.rectangle((zero, HEAD_PX - 4), (zero + 1, HEAD_PX + bars.len().max(1) as i32 * ROW_PX + 4), FAINT)?;
+        for (row, bar) in bars.iter().enumerate() {
+            self.bar(row, bar, &scale, legend.colour(&bar.group))?;
+        }
+        self.area.present()?;
+        Ok(())
+    }
+
+    fn legend(&self, legend: &Legend<'_>) -> Result<()> {
+        let mut x = 16;
+        for group in &legend.0 {
+            self.rectangle((x, 36), (x + 10, 46), legend.colour(group))?;
+            self.text(group, (x + 16, 41), 13, HPos::Left)?;
+            x += 34 + 7 * group.chars().count() as i32;
+        }
+        Ok(())
+    }
+
+    fn bar(&self, row: usize, bar: &Bar, scale: &Scale, colour: RGBColor) -> Result<()> {
+        let (zero, end) = (scale.x(0.0), scale.x(bar.value));
+        let (left, right) = (zero.min(end), zero.max(end));
+        let middle = top(row) + (ROW_PX - 8) / 2;
+        self.rectangle((left, top(row)), (right, top(row) + ROW_PX - 8), colour)?;
+        self.text(&shortened(&bar.label), (BARS_X - 10, middle), 15, HPos::Right)?;
+        self.text(&format!("{:.3}", bar.value), (right + 8, middle), 14, HPos::Left)
+    }
+
+    fn rectangle(&self, from: (i32, i32), to: (i32, i32), colour: RGBColor) -> Result<()> {
+        let corners = [from, to].map(|(x, y)| (x * self.scale, y * self.scale));
+        self.area.draw(&Rectangle::new(corners, colour.filled()))?;
+        Ok(())
+    }
+
+    fn text(&self, text: &str, at: (i32, i32), size_px: i32, side: HPos) -> Result<()> {
+        let font = ("sans-serif", size_px * self.scale).into_font();
+        let style = TextStyle::from(font).color(&INK).pos(Pos::new(side, VPos::Center));
+        self.area.draw_text(text, &style, (at.0 * self.scale, at.1 * self.scale))?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]

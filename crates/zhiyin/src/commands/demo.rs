@@ -139,7 +139,7 @@ fn shown_item(home: &Home) -> Result<String> {
 fn serve(serving: Serving, key: &str, user: &str) -> Result<()> {
     let (address, item) = (serving.address, shown_item(serving.home())?);
     let ask =
-        format!("curl -s http://{address}/v1/users/{user}/recommendations?limit=5 -H 'Authorization: Bearer {key}'");
+        format!("curl -s 'http://{address}/v1/users/{user}/recommendations?limit=5' -H 'Authorization: Bearer {key}'");
     let event = json!({ "type": "click", "user": user, "item": item });
     output::say(format_args!(
         "\nserving on http://{address} (documentation: http://{address}/docs), API key {key}\n\n\

@@ -1,7 +1,7 @@
 //! The engine: one object that takes events, keeps the state and answers.
 //!
-//! Everything that changes something goes through the queue to the writer thread ([`crate::writer`]); everything else reads the
-//! state under a lock that many share. The methods that recommend are in [`crate::pipeline`], training is in [`crate::train`].
+//! Everything that changes something goes through the queue to the writer thread (`writer`); everything else reads the
+//! state under a lock that many share. The methods that recommend are in `pipeline`, training is in [`crate::train`].
 
 use std::{
     collections::BTreeMap,

@@ -76,7 +76,7 @@ impl Protocol {
 pub struct ExperimentConfig {
     /// How interactions are split.
     pub protocol: Protocol,
-    /// Names of the models, of [`MODELS`] or `fusion`; all when empty.
+    /// Names of the models, of `MODELS` or `fusion`; all when empty.
     pub models: Vec<String>,
     /// Cut-offs k of the metrics.
     pub cut_offs: Vec<usize>,

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use zhiyin_core::{
     ActorIx, ItemIx, Problem,
-    storage::{ActorKind, Erased},
+    storage::{ActorKind, Batch, Erased},
 };
 use zhiyin_models::{Dataset, Histories};
 
@@ -43,6 +43,7 @@ impl Writer {
                 "check the name; an erased user stays erased",
             )));
         };
+        self.leave_friends(id)?;
         let events = core.storage.events_of(&group)?;
         core.snapshots.remove_all()?;
         self.snapshot_due = true;
@@ -55,6 +56,18 @@ impl Writer {
         }
         events.iter().for_each(|event| self.habits.forget(&event.staged.event));
         Ok(erased)
+    }
+
+    /// Takes a user's name out of the friends of all others, durably. Comes before the erasure: should that fail, the user can be
+    /// erased again, while a name that stayed in a profile would have nothing left to be found by.
+    fn leave_friends(&mut self, id: &str) -> Result<(), EngineError> {
+        let former = self.core.state.read().actors.without_friend(id);
+        if former.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch { actors: former, ..Batch::default() };
+        self.core.storage.commit(&batch)?;
+        self.apply_rows(&mut batch)
     }
 
     /// Puts models that were fitted on `frozen` in the place of the present ones.

@@ -298,6 +298,18 @@ fn a_user_is_known_by_events_or_by_profile() {
 }
 
 #[test]
+fn an_erased_user_is_nobody_s_friend_any_more() {
+    let mut bench = Bench::new(EngineConfig::default());
+    let friends = vec![id("user-2"), id("user-3")];
+    let profile = User { friends, ..user("user-1", "France") };
+    block_on(bench.engine.put_users(vec![profile, User::bare(id("user-2")), User::bare(id("user-3"))])).unwrap();
+    block_on(bench.engine.delete_user("user-2")).unwrap();
+    assert_eq!(bench.engine.user("user-1").unwrap().friends, [id("user-3")]);
+    bench.restart();
+    assert_eq!(bench.engine.user("user-1").unwrap().friends, [id("user-3")]);
+}
+
+#[test]
 fn a_foreign_cursor_is_refused() {
     let bench = Bench::new(EngineConfig::default());
     for cursor in ["", "7", "nn", "n-1", "n100000000"] {

@@ -57,10 +57,9 @@ pub trait Model: Send + Sync {
     /// The parts of one item's score; they sum to what [`Model::score`] gives it, up to rounding.
     fn explain(&self, query: &Query<'_>, item: ItemIx) -> Vec<Contribution>;
 
-    /// The one cause that all scores of this model have, if there is just one: then a score explains itself and
-    /// [`Model::explain`] need not be called.
-    fn sole_cause(&self) -> Option<Cause> {
-        None
+    /// [`Model::explain`] for each of several items, for models that look up the same things for all of them.
+    fn explain_each(&self, query: &Query<'_>, items: &[ItemIx]) -> Vec<Vec<Contribution>> {
+        items.iter().map(|&item| self.explain(query, item)).collect()
     }
 
     /// Bytes of memory that it holds, approximately.

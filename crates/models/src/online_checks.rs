@@ -123,8 +123,10 @@ pub(crate) fn check_explanations<M: Online + Clone>(fresh: &M, log: &[Logged]) {
     for actor in 0..N_ACTORS {
         let query = query(&rows, actor, &[2, 3]);
         let scores = scores(&model, &query);
-        for item in 0..N_ITEMS as ItemIx + 1 {
-            let sum: f32 = model.explain(&query, item).iter().map(|part| part.amount).sum();
+        let items: Vec<ItemIx> = (0..=N_ITEMS as ItemIx).collect();
+        for (&item, parts) in items.iter().zip(model.explain_each(&query, &items)) {
+            assert_eq!(parts, model.explain(&query, item), "item {item}");
+            let sum: f32 = parts.iter().map(|part| part.amount).sum();
             let score = scores.get(item);
             assert!(
                 (sum - score).abs() <= 1e-4 * (1.0 + score.abs()),

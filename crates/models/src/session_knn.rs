@@ -7,6 +7,7 @@
 //! Unlike the paper the bound on recent sessions holds per item and not for all together, so nothing has to be evicted. Neighbours'
 //! items come from [`Query::histories`]. A posting costs 8 bytes, one per event.
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use zhiyin_core::ItemIx;
 
@@ -137,19 +138,28 @@ impl Model for SessionKnn {
 
     /// Attributed to the shared items by which the voting sessions were found.
     fn explain(&self, query: &Query<'_>, item: ItemIx) -> Vec<Contribution> {
+        self.explain_each(query, &[item]).pop().unwrap_or_default()
+    }
+
+    fn explain_each(&self, query: &Query<'_>, items: &[ItemIx]) -> Vec<Vec<Contribution>> {
         let weights = self.params.weights();
-        let (items, found) = distinct_newest(query.history, self.params.query_items);
-        let mut amounts = [0.0; SOURCES_MAX];
-        let idf = self.idf(item);
+        let (causes, found) = distinct_newest(query.history, self.params.query_items);
+        let places: FxHashMap<ItemIx, usize> = items.iter().copied().zip(0..).collect();
+        let mut amounts = vec![[0.0; SOURCES_MAX]; items.len()];
         self.each_neighbour(query, |neighbour| {
             let session = latest(query.histories.of(neighbour.actor), self.params.neighbour_items);
-            let times = session.iter().filter(|event| event.item == item).count() as f32;
-            for place in (0..found).filter(|place| neighbour.shared >> place & 1 == 1) {
-                amounts[place] += times * weights[place] * match_weight(neighbour) * idf;
+            for place in session.iter().filter_map(|event| places.get(&event.item)) {
+                for cause in (0..found).filter(|cause| neighbour.shared >> cause & 1 == 1) {
+                    amounts[*place][cause] += weights[cause] * match_weight(neighbour);
+                }
             }
         });
-        let parts = items.into_iter().zip(amounts).filter(|(_, amount)| *amount != 0.0);
-        parts.map(|(item, amount)| Contribution { cause: Cause::History(item), amount }).collect()
+        let explained = items.iter().zip(amounts).map(|(&item, amounts)| {
+            let idf = self.idf(item);
+            let parts = causes.into_iter().zip(amounts).filter(|(_, amount)| *amount != 0.0);
+            parts.map(|(seen, amount)| Contribution { cause: Cause::History(seen), amount: amount * idf }).collect()
+        });
+        explained.collect()
     }
 
     fn bytes(&self) -> usize {

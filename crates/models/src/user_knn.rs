@@ -6,6 +6,7 @@
 //!
 //! Sets are counted within the fold window: an item met again after more than 64 other events counts twice. A posting costs 8 bytes.
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use zhiyin_core::{ActorIx, Interaction, ItemIx};
 
@@ -135,10 +136,20 @@ impl UserKnn {
         latest(query.histories.of(actor), self.params.neighbour_items)
     }
 
-    /// What one actor gives to one item per unit of vote.
-    fn met(&self, query: &Query<'_>, actor: ActorIx, item: ItemIx) -> f32 {
-        let events = self.recent_events(query, actor).iter().filter(|event| event.item == item);
-        events.map(|event| self.params.recency(event, query.now_s)).sum()
+    /// Adds what one actor's vote of `share` gives to the items that have a place.
+    fn meet(
+        &self,
+        query: &Query<'_>,
+        actor: ActorIx,
+        share: f32,
+        places: &FxHashMap<ItemIx, usize>,
+        amounts: &mut [f32],
+    ) {
+        for event in self.recent_events(query, actor) {
+            if let Some(&place) = places.get(&event.item) {
+                amounts[place] += share * self.params.recency(event, query.now_s);
+            }
+        }
     }
 }
 
@@ -167,16 +178,21 @@ impl Model for UserKnn {
     }
 
     fn explain(&self, query: &Query<'_>, item: ItemIx) -> Vec<Contribution> {
-        let mut neighbours = 0.0;
-        self.each_neighbour(query, |actor, share| neighbours += share * self.met(query, actor, item));
-        let met_by_friends: f32 = query.friends.iter().map(|&friend| self.met(query, friend, item)).sum();
-        let friends = self.friend_share(query) * met_by_friends;
-        let parts = [(Cause::Neighbours, neighbours), (Cause::Friends, friends)];
-        parts
-            .into_iter()
-            .filter(|(_, amount)| *amount != 0.0)
-            .map(|(cause, amount)| Contribution { cause, amount })
-            .collect()
+        self.explain_each(query, &[item]).pop().unwrap_or_default()
+    }
+
+    fn explain_each(&self, query: &Query<'_>, items: &[ItemIx]) -> Vec<Vec<Contribution>> {
+        let places: FxHashMap<ItemIx, usize> = items.iter().copied().zip(0..).collect();
+        let (mut neighbours, mut friends) = (vec![0.0; items.len()], vec![0.0; items.len()]);
+        self.each_neighbour(query, |actor, share| self.meet(query, actor, share, &places, &mut neighbours));
+        let share = self.friend_share(query);
+        query.friends.iter().for_each(|&friend| self.meet(query, friend, share, &places, &mut friends));
+        let explained = neighbours.into_iter().zip(friends).map(|(neighbours, friends)| {
+            let parts = [(Cause::Neighbours, neighbours), (Cause::Friends, friends)].into_iter();
+            let known = parts.filter(|(_, amount)| *amount != 0.0);
+            known.map(|(cause, amount)| Contribution { cause, amount }).collect()
+        });
+        explained.collect()
     }
 
     fn bytes(&self) -> usize {

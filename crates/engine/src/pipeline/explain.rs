@@ -32,32 +32,27 @@ impl Explainer<'_> {
         self.fusion.weights[source] * scratch.standard[source].of(scratch.sources[source].get(item))
     }
 
-    /// The parts of an item's score by cause, strongest first.
-    pub(super) fn causes(&self, item: ItemIx, scratch: &Scratch) -> Vec<Contribution> {
-        let mut causes: Vec<Contribution> = Vec::new();
+    /// The strongest reasons of each item, as sentences.
+    pub(super) fn reasons(&self, items: &[ItemIx], scratch: &Scratch) -> Vec<Vec<Reason>> {
+        let causes = self.causes(items, scratch);
+        items.iter().zip(causes).map(|(&item, causes)| self.strongest(item, causes)).collect()
+    }
+
+    /// The parts of each item's score by cause.
+    fn causes(&self, items: &[ItemIx], scratch: &Scratch) -> Vec<Vec<Contribution>> {
+        let mut causes = vec![Vec::new(); items.len()];
         for (source, model) in self.lineup.iter().enumerate() {
-            let Some(model) = model else { continue };
-            let scale = self.fusion.weights[source] * scratch.standard[source].scale;
-            let value = scratch.sources[source].get(item);
-            if scale == 0.0 || value == 0.0 {
-                continue;
-            }
-            match model.sole_cause() {
-                Some(cause) => add(&mut causes, Contribution { cause, amount: scale * value }),
-                None => {
-                    for part in model.explain(&self.query, item) {
-                        add(&mut causes, Contribution { amount: scale * part.amount, ..part });
-                    }
-                }
+            let factor = self.fusion.weights[source] * scratch.standard[source].scale;
+            let Some(model) = model.filter(|_| factor != 0.0) else { continue };
+            for (causes, parts) in causes.iter_mut().zip(model.explain_each(&self.query, items)) {
+                parts.into_iter().for_each(|part| add(causes, Contribution { amount: factor * part.amount, ..part }));
             }
         }
-        causes.sort_unstable_by(|a, b| b.amount.total_cmp(&a.amount));
         causes
     }
 
-    /// The strongest reasons of an item, as sentences.
-    pub(super) fn reasons(&self, item: ItemIx, scratch: &Scratch) -> Vec<Reason> {
-        let causes = self.causes(item, scratch);
+    fn strongest(&self, item: ItemIx, mut causes: Vec<Contribution>) -> Vec<Reason> {
+        causes.sort_unstable_by(|a, b| b.amount.total_cmp(&a.amount));
         let least = causes.first().map_or(0.0, |strongest| strongest.amount * SHARE_MIN);
         let strong = causes.into_iter().filter(|part| part.amount > 0.0 && part.amount >= least);
         strong.take(REASONS_MAX).map(|part| self.sentence(item, part)).collect()
@@ -115,7 +110,7 @@ fn add(causes: &mut Vec<Contribution>, part: Contribution) {
 fn feature_sentence(name: &str) -> String {
     match name {
         "popularity" => "because it is popular now".to_owned(),
-        "segment" => "because it is popular where you are".to_owned(),
+        "segment_popularity" => "because it is popular where you are".to_owned(),
         other => format!("because of its {}", other.replace('_', " ")),
     }
 }

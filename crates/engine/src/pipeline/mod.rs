@@ -12,7 +12,7 @@ mod plan;
 mod select;
 mod trace;
 
-use std::cell::RefCell;
+use std::{borrow::Cow, cell::RefCell};
 
 use uuid::Uuid;
 use zhiyin_core::{Decision, Interaction, ItemIx, KindWeights, Problem, ShownItem};
@@ -30,14 +30,24 @@ use crate::{
     engine::Engine,
     error::EngineError,
     rank::{Guard, Scratch, score_sources},
-    request::{Explain, RecommendRequest, Recommendations, RecommendedItem},
+    request::{Explain, Reason, RecommendRequest, Recommendations, RecommendedItem},
     state::OnlineState,
     trained::Trained,
 };
 
+/// Buffers as large as the catalogue.
+#[derive(Default)]
+struct Buffers {
+    scratch: Scratch,
+    /// How much each item loses for resembling what the asker disliked.
+    dislikes: Scores,
+    /// By what cold items are ranked.
+    cold: Scores,
+}
+
 thread_local! {
-    /// Buffers as large as the catalogue, one set for each thread that answers.
-    static SCRATCH: RefCell<(Scratch, Scores)> = RefCell::default();
+    /// One set of buffers for each thread that answers.
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
 impl Engine {
@@ -51,7 +61,7 @@ impl Engine {
     pub fn recommend(&self, request: &RecommendRequest) -> Result<Recommendations, EngineError> {
         let trained = self.trained();
         let fusion = chosen_fusion(&trained.fusion, request.sources.as_deref())?;
-        self.answer(request, &trained, &fusion)
+        self.answer(request, &trained, &fusion, Purpose::Personal)
     }
 
     /// Items that go with an item: recommendations for somebody of whom only this item is known.
@@ -71,7 +81,7 @@ impl Engine {
         let popular = RecommendRequest { sources: Some(vec!["popularity".into()]), ..request.clone() };
         let trained = self.trained();
         let fusion = chosen_fusion(&trained.fusion, popular.sources.as_deref())?;
-        self.answer_in_segment(&popular, &trained, &fusion, segment)
+        self.answer(&popular, &trained, &fusion, Purpose::Popular { segment })
     }
 
     fn answer(
@@ -79,16 +89,7 @@ impl Engine {
         request: &RecommendRequest,
         trained: &Trained,
         fusion: &Fusion,
-    ) -> Result<Recommendations, EngineError> {
-        self.answer_in_segment(request, trained, fusion, None)
-    }
-
-    fn answer_in_segment(
-        &self,
-        request: &RecommendRequest,
-        trained: &Trained,
-        fusion: &Fusion,
-        segment: Option<&str>,
+        purpose: Purpose<'_>,
     ) -> Result<Recommendations, EngineError> {
         let watch = Stopwatch::start();
         let now_ms = self.clock().now_ms();
@@ -97,11 +98,11 @@ impl Engine {
         let state = self.state();
         let plan = Plan::new(request, self.config(), &state, now_ms)?;
         let mut asker = hydrate(&state, request, seconds(now_ms))?;
-        if let Some(label) = segment {
+        if let Purpose::Popular { segment: Some(label) } = purpose {
             asker.segment = state.items.segments().get(label).or(asker.segment);
         }
-        let run = Run { engine: self, state: &state, trained, fusion, plan: &plan, asker: &asker };
-        let (answer, decision) = SCRATCH.with_borrow_mut(|(scratch, extra)| run.answer(request, scratch, extra, watch));
+        let run = Run { engine: self, state: &state, trained, fusion, plan: &plan, asker: &asker, purpose };
+        let (answer, decision) = BUFFERS.with_borrow_mut(|buffers| run.answer(request, buffers, watch));
         drop(state);
         self.record(decision);
         Ok(answer)
@@ -114,8 +115,8 @@ fn seconds(ms: i64) -> u32 {
 }
 
 /// The fusion of the named sources only. A source that the training found useless counts as 1 when it is asked for by name.
-fn chosen_fusion(fusion: &Fusion, sources: Option<&[String]>) -> Result<Fusion, EngineError> {
-    let Some(names) = sources else { return Ok(fusion.clone()) };
+fn chosen_fusion<'a>(fusion: &'a Fusion, sources: Option<&[String]>) -> Result<Cow<'a, Fusion>, EngineError> {
+    let Some(names) = sources else { return Ok(Cow::Borrowed(fusion)) };
     let mut chosen = fusion.clone();
     chosen.weights.fill(0.0);
     for name in names {
@@ -125,7 +126,19 @@ fn chosen_fusion(fusion: &Fusion, sources: Option<&[String]>) -> Result<Fusion, 
         };
         chosen.weights[place] = if fusion.weights[place] > 0.0 { fusion.weights[place] } else { 1.0 };
     }
-    Ok(chosen)
+    Ok(Cow::Owned(chosen))
+}
+
+/// What a list is for.
+#[derive(Clone, Copy)]
+enum Purpose<'a> {
+    /// Somebody in particular.
+    Personal,
+    /// Everybody, or everybody in a segment: to know nothing of the asker is no lack.
+    Popular {
+        /// Name of the segment.
+        segment: Option<&'a str>,
+    },
 }
 
 /// One request on its way through the stages.
@@ -136,31 +149,30 @@ struct Run<'a> {
     fusion: &'a Fusion,
     plan: &'a Plan,
     asker: &'a Asker,
+    purpose: Purpose<'a>,
 }
 
 impl<'a> Run<'a> {
     fn answer(
         &self,
         request: &RecommendRequest,
-        scratch: &mut Scratch,
-        extra: &mut Scores,
+        buffers: &mut Buffers,
         mut watch: Stopwatch,
     ) -> (Recommendations, Decision) {
         let id = Uuid::now_v7();
         let lineup = self.trained.lineup(&self.state.models);
         watch.lap("hydrate");
-        self.score(&lineup, scratch, extra);
+        self.score(&lineup, buffers);
         watch.lap("score");
         let eligibility = Eligibility::new(self.state, self.plan, self.asker, self.kinds());
-        let list = self.select(&eligibility, scratch, extra, id);
+        let list = self.select(&eligibility, buffers, id);
         watch.lap("select");
         let explainer = self.explainer(&lineup);
-        let items: Vec<RecommendedItem> =
-            list.iter().map(|selected| self.present(selected, &explainer, scratch)).collect();
+        let items = self.present(&list, &explainer, &buffers.scratch);
         watch.lap("explain");
         let decision = self.decision(id, request, &list, &items);
         let trace = (self.plan.explain == Explain::Trace)
-            .then(|| trace::trace(self, &explainer, &eligibility, scratch, &list, watch));
+            .then(|| trace::trace(self, &explainer, &eligibility, buffers, &list, watch));
         let answer = Recommendations {
             decision_id: id,
             next_page: self.next_page(&list),
@@ -187,18 +199,21 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn score(&self, lineup: &[Option<&dyn Model>], scratch: &mut Scratch, extra: &mut Scores) {
+    fn score(&self, lineup: &[Option<&dyn Model>], buffers: &mut Buffers) {
+        let scratch = &mut buffers.scratch;
         let query = self.query(&self.asker.history);
         let n_items = self.state.items.len();
         score_sources(lineup, self.fusion, &query, n_items, &Guard::for_request(), scratch);
         for place in &scratch.failed {
             self.engine.count_failed_source(&self.fusion.sources[*place]);
         }
-        self.push_dislikes_away(n_items, scratch, extra);
+        self.push_dislikes_away(n_items, buffers);
     }
 
     /// What resembles a disliked or skipped item loses part of its score.
-    fn push_dislikes_away(&self, n_items: usize, scratch: &mut Scratch, extra: &mut Scores) {
+    fn push_dislikes_away(&self, n_items: usize, buffers: &mut Buffers) {
+        let Buffers { scratch, dislikes, .. } = buffers;
+        dislikes.reset(n_items);
         let penalty = self.engine.config().recommend.dislike_penalty;
         if self.asker.negatives.is_empty() || penalty == 0.0 {
             return;
@@ -206,22 +221,22 @@ impl<'a> Run<'a> {
         let now_s = seconds(self.plan.now_ms);
         let disliked: Vec<Interaction> =
             self.asker.negatives.iter().map(|&item| Interaction::plain(item, now_s)).collect();
-        extra.reset(n_items);
         let query = Query { history: &disliked, ..self.query(&self.asker.history) };
-        self.state.models.content.score(&query, extra);
-        for item in 0..n_items as ItemIx {
-            let resemblance = extra.get(item);
-            if resemblance > 0.0 && scratch.fused.get(item) != 0.0 {
-                scratch.fused.add(item, -penalty * resemblance);
+        self.state.models.content.score(&query, dislikes);
+        for &item in dislikes.touched() {
+            // An item that no source proposed needn't be pushed away.
+            if scratch.fused.get(item) != 0.0 {
+                scratch.fused.add(item, -penalty * dislikes.get(item));
             }
         }
     }
 
-    fn select(&self, eligibility: &Eligibility<'_>, scratch: &Scratch, extra: &mut Scores, id: Uuid) -> Vec<Selected> {
+    fn select(&self, eligibility: &Eligibility<'_>, buffers: &mut Buffers, id: Uuid) -> Vec<Selected> {
+        let Buffers { scratch, cold, .. } = buffers;
         let cold_scores = self.plan.explore.then(|| {
-            extra.reset(self.state.items.len());
-            self.state.models.content.score(&self.query(&self.asker.history), extra);
-            &*extra
+            cold.reset(self.state.items.len());
+            self.state.models.content.score(&self.query(&self.asker.history), cold);
+            &*cold
         });
         let config = &self.engine.config().recommend;
         let selection = Selection { state: self.state, trained: self.trained, plan: self.plan, config, eligibility };
@@ -233,15 +248,25 @@ impl<'a> Run<'a> {
         Explainer { state: self.state, query, lineup, fusion: self.fusion, kinds: self.kinds() }
     }
 
-    fn present(&self, selected: &Selected, explainer: &Explainer<'_>, scratch: &Scratch) -> RecommendedItem {
+    fn present(&self, list: &[Selected], explainer: &Explainer<'_>, scratch: &Scratch) -> Vec<RecommendedItem> {
+        let is_explained = |selected: &&Selected| self.plan.explain != Explain::None && selected.slot == Slot::Ranked;
+        let explained: Vec<ItemIx> = list.iter().filter(is_explained).map(|selected| selected.item).collect();
+        let mut reasons = explainer.reasons(&explained, scratch).into_iter();
+        let item = |selected: &Selected| {
+            let own = if is_explained(&selected) { reasons.next() } else { None };
+            self.recommended(selected, self.source_name(selected, explainer, scratch), own.unwrap_or_default())
+        };
+        list.iter().map(item).collect()
+    }
+
+    fn recommended(&self, selected: &Selected, source: String, reasons: Vec<Reason>) -> RecommendedItem {
         let row = self.state.items.get(selected.item);
-        let wants_reasons = self.plan.explain != Explain::None && selected.slot == Slot::Ranked;
         RecommendedItem {
             item: row.map_or_else(String::new, |row| row.id.to_string()),
             title: row.map_or_else(String::new, |row| row.title.clone()),
             score: selected.score,
-            source: self.source_name(selected, explainer, scratch),
-            reasons: if wants_reasons { explainer.reasons(selected.item, scratch) } else { Vec::new() },
+            source,
+            reasons,
         }
     }
 
@@ -259,6 +284,8 @@ impl<'a> Run<'a> {
     fn fallback(&self) -> Option<&'static str> {
         if self.state.items.is_empty() {
             Some("empty-catalogue")
+        } else if matches!(self.purpose, Purpose::Popular { .. }) {
+            None
         } else if self.asker.named != "anonymous" && self.asker.actor.is_none() {
             Some("unknown-user")
         } else if self.asker.history.is_empty() {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use zhiyin_core::ItemIx;
 
 use super::{
-    Run,
+    Buffers, Run,
     eligible::Eligibility,
     explain::Explainer,
     select::{Selected, Slot},
@@ -46,15 +46,16 @@ pub(super) fn trace(
     run: &Run<'_>,
     explainer: &Explainer<'_>,
     eligibility: &Eligibility<'_>,
-    scratch: &Scratch,
+    buffers: &Buffers,
     list: &[Selected],
     watch: Stopwatch,
 ) -> Trace {
+    let scratch = &buffers.scratch;
     Trace {
         hydrate: hydrated(run),
         sources: (0..run.fusion.sources.len()).map(|place| source(run, scratch, place)).collect(),
         removed: removed(run, eligibility, scratch, list),
-        scores: list.iter().map(|selected| scores(run, explainer, scratch, selected)).collect(),
+        scores: list.iter().map(|selected| scores(run, explainer, buffers, selected)).collect(),
         selection: list.iter().enumerate().filter_map(|(place, selected)| note(place, selected)).collect(),
         stage_microseconds: watch.laps.into_iter().map(|(stage, time)| (stage.to_owned(), time)).collect(),
     }
@@ -108,17 +109,18 @@ fn removed(run: &Run<'_>, eligibility: &Eligibility<'_>, scratch: &Scratch, list
         .collect()
 }
 
-fn scores(run: &Run<'_>, explainer: &Explainer<'_>, scratch: &Scratch, selected: &Selected) -> ScoreTrace {
+fn scores(run: &Run<'_>, explainer: &Explainer<'_>, buffers: &Buffers, selected: &Selected) -> ScoreTrace {
+    let scratch = &buffers.scratch;
     let mut values = BTreeMap::new();
     let mut contributions = BTreeMap::new();
     for (place, name) in run.fusion.sources.iter().enumerate().filter(|(place, _)| run.fusion.weights[*place] != 0.0) {
         values.insert(name.clone(), scratch.sources[place].get(selected.item));
         contributions.insert(name.clone(), explainer.contribution(place, selected.item, scratch));
     }
-    let sum: f32 = contributions.values().sum();
+    let loss = run.engine.config().recommend.dislike_penalty * buffers.dislikes.get(selected.item);
     let score = scratch.fused.get(selected.item);
-    if (score - sum).abs() > f32::EPSILON * 16.0 * score.abs().max(1.0) && !run.asker.negatives.is_empty() {
-        contributions.insert("dislikes".to_owned(), score - sum);
+    if loss != 0.0 && score != 0.0 {
+        contributions.insert("dislikes".to_owned(), -loss);
     }
     ScoreTrace { item: id(run, selected.item), score, values, contributions }
 }

@@ -273,7 +273,7 @@ impl Actors {
         }
     }
 
-    /// Takes a user out of the friends of all others; a later user with the same name is a friend again.
+    /// Takes a user out of the friends of all others. Those whose profile still names them wait for a later user of that name.
     fn unfriend(&mut self, ix: ActorIx, id: &ExternalId) {
         let mut former = Vec::new();
         for (actor, number) in self.rows.iter_mut().zip(0..) {
@@ -286,6 +286,19 @@ impl Actors {
         if !former.is_empty() {
             self.awaited.insert(id.clone(), former);
         }
+    }
+
+    /// Rows of all users who name `id` as a friend, without it.
+    pub(crate) fn without_friend(&self, id: &str) -> Vec<ActorRow> {
+        let rows = self.rows.iter().zip(0..).filter_map(|(actor, ix)| Some((actor.as_ref()?, ix)));
+        let naming = rows.filter_map(|(actor, ix)| {
+            let mut user = actor.profile.as_deref()?.clone();
+            let named = user.friends.len();
+            user.friends.retain(|friend| friend.as_str() != id);
+            let (kind, id) = (actor.kind, actor.id.clone());
+            (user.friends.len() < named).then_some(ActorRow { ix, kind, id, linked_user: None, user: Some(user) })
+        });
+        naming.collect()
     }
 
     /// Changes an actor's history and keeps count of the bytes.

@@ -62,15 +62,16 @@ impl Derivatives {
         shares[block.hard..].iter_mut().for_each(|logit| *logit += block.offset);
         self.loss += softmax(&mut shares);
         let sources = weights.len();
-        let mut means = vec![0.0_f32; sources];
         let mut scaled = vec![0.0_f32; block.n];
         for &a in active {
             let row = block.row(a);
-            scaled.iter_mut().zip(row).zip(&shares).for_each(|((out, x), share)| *out = x * share);
-            means[a] = scaled.iter().sum();
-            self.gradient[a] += f64::from(means[a] - row[0]);
+            let mean = inner(row, &shares);
+            self.gradient[a] += f64::from(mean - row[0]);
+            // Centred before it is multiplied: where the target is nearly certain, the difference of two large products would leave
+            // a Hessian that isn't positive definite.
+            scaled.iter_mut().zip(row).zip(&shares).for_each(|((out, x), share)| *out = (x - mean) * share);
             for &b in active.iter().filter(|&&b| b <= a) {
-                self.hessian[a * sources + b] += f64::from(inner(&scaled, block.row(b)) - means[a] * means[b]);
+                self.hessian[a * sources + b] += f64::from(inner(&scaled, block.row(b)));
             }
         }
     }
@@ -131,19 +132,35 @@ pub fn fit(blocks: &[Block], sources: usize, active: &[usize], ridge: f64) -> Ve
         let here = derivatives(blocks, &weights, active, ridge);
         let step = solve(&here, active, sources);
         let slope: f64 = active.iter().map(|&a| here.gradient[a] * step[a]).sum();
-        // The Newton decrement bounds how much is left to gain.
-        if slope < 1e-9 {
+        // The Newton decrement bounds how much is left to gain. A slope that is no number ends the search too.
+        if slope.is_nan() || slope < 1e-9 {
             break;
         }
-        let mut length = 1.0;
-        let mut next = advance(&weights, &step, length);
-        while loss(blocks, &next, ridge) > here.loss - 1e-4 * length * slope && length > 1e-4 {
-            length *= 0.5;
-            next = advance(&weights, &step, length);
-        }
+        let Some(next) = descend(blocks, &weights, &step, slope, here.loss, ridge) else { break };
         weights = next;
     }
     weights
+}
+
+/// The weights after the longest of a step's halvings that lowers the loss enough (Armijo); none if rounding leaves no such step.
+fn descend(
+    blocks: &[Block],
+    weights: &[f64],
+    step: &[f64],
+    slope: f64,
+    loss_here: f64,
+    ridge: f64,
+) -> Option<Vec<f64>> {
+    let mut length = 1.0;
+    while length > 1e-4 {
+        let next = advance(weights, step, length);
+        // Compared this way round, a loss that is no number is refused.
+        if loss(blocks, &next, ridge) <= loss_here - 1e-4 * length * slope {
+            return Some(next);
+        }
+        length *= 0.5;
+    }
+    None
 }
 
 /// As [`fit`], without negative weights: the most negative source is left out until none is.
@@ -196,6 +213,14 @@ mod tests {
         let lost = Block { n: 2, hard: 2, offset: 0.0, rows: vec![0.0, 1.0] };
         let weights = fit(&[won.clone(), won.clone(), won, lost], 1, &[0], 1e-9);
         assert!((weights[0] - 3.0_f64.ln()).abs() < 1e-4, "{weights:?}");
+    }
+
+    #[test]
+    fn certain_outcomes_and_sources_that_agree_give_finite_weights() {
+        let rows: Vec<f32> = [6.2_f32, 6.2, 5.9].iter().flat_map(|x| [*x, 0.0, -0.3, 0.1]).collect();
+        let blocks = vec![Block { n: 4, hard: 4, offset: 0.0, rows }; 120];
+        let weights = fit(&blocks, 3, &[0, 1, 2], 1e-6);
+        assert!(weights.iter().all(|weight| weight.is_finite()) && weights.iter().sum::<f64>() > 0.5, "{weights:?}");
     }
 
     #[test]

@@ -293,7 +293,8 @@ impl Search {
         let by_chance = mean(&losses) <= CHANCE_ERRORS * standard_error(&losses) && mean(&gains) >= CHANCE_KEPT * all;
         let is_idle = by_chance || mean(&gains) >= kept * all;
         if is_idle {
-            self.change(source, -self.weights[source]);
+            self.weights[source] = 0.0;
+            self.update();
         }
         is_idle
     }

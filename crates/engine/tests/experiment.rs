@@ -1,0 +1,127 @@
+//! The evaluation protocols on a planted structure: everybody walks along the same ring of items, so the next item is certain.
+
+use zhiyin_core::{ExternalId, Interaction, Item};
+use zhiyin_engine::{
+    config::Tune,
+    experiment::{ExperimentConfig, ExperimentData, ExperimentError, ModelResult, Protocol, Report, run},
+    progress::Silent,
+};
+
+const ITEMS: u32 = 40;
+const USERS: u32 = 120;
+const STEPS: u32 = 10;
+
+/// Each user begins somewhere on the ring and at a time of their own, and takes ten steps.
+fn ring() -> ExperimentData {
+    let items: Vec<Item> =
+        (0..ITEMS).map(|item| Item::bare(ExternalId::parse("id", &format!("item-{item}")).unwrap())).collect();
+    let walk = |user: u32| {
+        (0..STEPS).map(move |step| Interaction::plain((user * 7 + step) % ITEMS, user * 100 + step)).collect()
+    };
+    ExperimentData::new("ring".into(), &items, &[], "country", (0..USERS).map(walk).collect(), false)
+}
+
+fn evaluate(data: &ExperimentData, protocol: Protocol, models: &[&str]) -> Result<Report, ExperimentError> {
+    let config = ExperimentConfig {
+        models: models.iter().map(|name| (*name).to_owned()).collect(),
+        tune: Tune::None,
+        cut_offs: vec![1, 10],
+        ..ExperimentConfig::new(protocol)
+    };
+    run(data, &config, &Silent)
+}
+
+fn metric(row: &ModelResult, name: &str) -> f64 {
+    *row.metrics.get(name).unwrap_or_else(|| panic!("{name} is not among {:?}", row.metrics.keys()))
+}
+
+#[test]
+fn a_certain_next_item_is_found_by_what_knows_order_and_not_by_popularity() {
+    let report = evaluate(&ring(), Protocol::LeaveOneOut, &["popularity", "cooccurrence", "slist"]).unwrap();
+    assert_eq!((report.dataset.users, report.dataset.items, report.dataset.events), (120, 40, 1200));
+    assert!(report.history_masked);
+    let [popularity, cooccurrence, slist] = report.results.as_slice() else { panic!("{:?}", report.results) };
+    assert!(metric(cooccurrence, "hr@1") > 0.95 && metric(slist, "hr@1") > 0.95);
+    assert!(metric(popularity, "hr@1") < 0.3);
+    for row in &report.results {
+        let (low, high) = row.ci95["ndcg@10"];
+        assert!(low <= metric(row, "ndcg@10") && metric(row, "ndcg@10") <= high);
+        assert_eq!(row.cases, 120);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_figures() {
+    let figures = || evaluate(&ring(), Protocol::LeaveOneOut, &[]).unwrap().results.into_iter().map(|row| row.metrics);
+    assert!(figures().eq(figures()));
+}
+
+#[test]
+fn the_fusion_is_compared_with_every_model_on_the_same_cases() {
+    let report = evaluate(&ring(), Protocol::Temporal, &["markov", "popularity", "fusion"]).unwrap();
+    let fusion = report.results.last().unwrap();
+    assert_eq!(fusion.model, "fusion");
+    for pair in &report.paired {
+        let against = report.results.iter().find(|row| row.model == pair.against).unwrap();
+        let difference = metric(fusion, &pair.metric) - metric(against, &pair.metric);
+        assert!((pair.difference - difference).abs() < 1e-9, "{pair:?}");
+    }
+    assert_eq!(report.paired.len(), 4);
+}
+
+#[test]
+fn what_changes_after_the_cut_is_learned_only_by_the_live_arm() {
+    let mut data = ring();
+    // The last tenth of the users walks a second ring that nobody walked before.
+    for history in data.histories.iter_mut().skip(108) {
+        history.iter_mut().for_each(|event| event.item = (event.item * 3 + 1) % ITEMS);
+    }
+    let report = evaluate(&data, Protocol::Prequential, &["markov"]).unwrap();
+    let of = |arm: &str| {
+        let row = report
+            .results
+            .iter()
+            .find(|row| row.arm.as_deref() == Some(arm) && row.reading.as_deref() == Some("sequence"));
+        metric(row.unwrap(), "ndcg@10")
+    };
+    assert!(of("live") > of("fresh") + 0.1, "live {}, fresh {}", of("live"), of("fresh"));
+    let pair = report.paired.iter().find(|pair| pair.against == "markov fresh sequence").unwrap();
+    assert!(pair.ci95.0 > 0.0, "{pair:?}");
+}
+
+#[test]
+fn cold_items_are_reported_in_full_among_themselves_and_beside_warm_ones() {
+    let report = evaluate(&ring(), Protocol::ColdItems, &["cooccurrence"]).unwrap();
+    let row = &report.results[0];
+    assert_eq!(metric(row, "hr@1"), 0.0, "co-occurrence cannot know an item that nobody chose");
+    assert!(metric(row, "hr@1:warm") > 0.8);
+    assert!(row.metrics.contains_key("hr@10:cold-only"));
+}
+
+#[test]
+fn cold_users_are_reported_by_what_is_known_of_them() {
+    let report = evaluate(&ring(), Protocol::ColdUsers, &["cooccurrence"]).unwrap();
+    let row = &report.results[0];
+    assert!(metric(row, "hr@1:0") < 0.2 && metric(row, "hr@1:3") > 0.95, "{:?}", row.metrics);
+}
+
+#[test]
+fn sessions_are_revealed_click_by_click() {
+    let report = evaluate(&ring(), Protocol::Sessions, &["markov"]).unwrap();
+    assert!(!report.history_masked);
+    assert_eq!(report.results[0].cases, 12 * (STEPS as usize - 1));
+    assert!(metric(&report.results[0], "hr@1") > 0.95);
+}
+
+#[test]
+fn a_protocol_that_does_not_suit_the_data_says_what_to_do() {
+    let ordered = ExperimentData { order_only: true, ..ring() };
+    for protocol in [Protocol::Temporal, Protocol::Prequential] {
+        let error = evaluate(&ordered, protocol, &["markov"]).unwrap_err().to_string();
+        assert!(error.contains("use leave-one-out"), "{error}");
+    }
+    let error = evaluate(&ring(), Protocol::Given, &["markov"]).unwrap_err().to_string();
+    assert!(error.contains("--test"), "{error}");
+    let error = evaluate(&ring(), Protocol::LeaveOneOut, &["oracle"]).unwrap_err().to_string();
+    assert!(error.contains("\"oracle\"") && error.contains("slist"), "{error}");
+}

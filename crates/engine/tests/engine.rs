@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::sync::atomic::Ordering;
-
 use proptest::prelude::*;
 use support::{Bench, NOW_MS, at, block_on, bought, event, id, item, user};
 use zhiyin_core::{
@@ -121,14 +119,14 @@ fn unknown_names_are_refused_when_creating_is_off() {
 #[test]
 fn a_failed_commit_changes_nothing_and_can_be_sent_again() {
     let bench = Bench::new(EngineConfig::default());
-    bench.storage.commits_fail.store(true, Ordering::SeqCst);
+    bench.storage.fill(true);
     let input = || EventInput { id: Some("event-1".into()), ..event("purchase", "user-1", "mug") };
     let failed = bench.engine.ingest_blocking(vec![input()], None).unwrap_err();
     assert!(matches!(&failed, EngineError::Storage(error) if matches!(**error, StorageError::Full { .. })), "{failed}");
     assert!(block_on(bench.engine.put_items(vec![item("cup", "cup")])).is_err());
     let status = bench.engine.status();
     assert_eq!((status.events, status.users, status.items, status.queued_events, status.ready), (0, 0, 0, 0, true));
-    bench.storage.commits_fail.store(false, Ordering::SeqCst);
+    bench.storage.fill(false);
     assert_eq!(statuses(&bench.engine.ingest_blocking(vec![input()], None).unwrap()), [EventStatus::Accepted]);
     assert_eq!(bench.engine.status().events, 1);
 }
@@ -138,7 +136,7 @@ fn a_full_queue_refuses_and_takes_again_when_there_is_room() {
     let bench = Bench::new(EngineConfig::default());
     let batch = |size: usize| vec![event("impression", "user-1", "mug"); size];
     assert!(matches!(block_on(bench.engine.ingest(batch(limits::BATCH_MAX + 1))), Err(EngineError::Bad(_))));
-    let closed = bench.storage.gate.write();
+    bench.storage.block(true);
     std::thread::scope(|scope| {
         let senders: Vec<_> = (0..limits::QUEUED_EVENTS_MAX / limits::BATCH_MAX)
             .map(|_| scope.spawn(|| bench.engine.ingest_blocking(batch(limits::BATCH_MAX), None)))
@@ -148,7 +146,7 @@ fn a_full_queue_refuses_and_takes_again_when_there_is_room() {
         }
         let refused = bench.engine.ingest_blocking(batch(limits::BATCH_MAX), None);
         assert!(matches!(refused, Err(EngineError::Busy { retry_after_seconds: 1 })), "{refused:?}");
-        drop(closed);
+        bench.storage.block(false);
         senders.into_iter().for_each(|sender| assert!(sender.join().unwrap().is_ok()));
     });
     assert!(bench.engine.ingest_blocking(batch(1), None).is_ok());
@@ -161,7 +159,7 @@ fn an_import_mark_is_written_with_its_events() {
     let events = || vec![event("view", "user-1", "mug")];
     assert_eq!(bench.engine.import_progress("file").unwrap(), None);
     bench.engine.ingest_blocking(events(), Some(("file".into(), 17))).unwrap();
-    bench.storage.commits_fail.store(true, Ordering::SeqCst);
+    bench.storage.fill(true);
     assert!(bench.engine.ingest_blocking(events(), Some(("file".into(), 18))).is_err());
     assert_eq!(bench.engine.import_progress("file").unwrap(), Some(17));
 }
@@ -229,10 +227,10 @@ fn erasing_removes_the_snapshots_that_hold_the_user() {
     let name = "user-to-be-erased";
     bench.engine.ingest_blocking(vec![event("view", name, "mug"), event("view", "user-2", "mug")], None).unwrap();
     bench.engine.snapshot().unwrap();
-    bench.storage.erasures_fail.store(true, Ordering::SeqCst);
+    bench.storage.fail_erasures(true);
     assert!(matches!(block_on(bench.engine.delete_user(name)), Err(EngineError::Storage(_))));
     assert_eq!((bench.engine.status().events, bench.engine.status().users), (2, 2), "nothing was changed");
-    bench.storage.erasures_fail.store(false, Ordering::SeqCst);
+    bench.storage.fail_erasures(false);
     assert_eq!(block_on(bench.engine.delete_user(name)).unwrap().events, 1);
     assert_eq!((bench.engine.status().events, bench.engine.status().users), (1, 1));
     // Killed right after: no snapshot remembers what the log forgot.

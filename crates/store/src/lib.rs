@@ -15,6 +15,7 @@ mod commit;
 mod encode;
 mod erase;
 mod error;
+pub mod faulty;
 pub mod keys;
 pub mod memory;
 pub mod models;
@@ -25,6 +26,7 @@ mod schema;
 mod settings;
 mod store;
 
+pub use faulty::FaultyStorage;
 pub use keys::{ApiKey, KeyError, NewKey, Scope, Scopes};
 pub use memory::MemoryStorage;
 pub use models::LiveModel;

@@ -1,25 +1,11 @@
 //! What the tests of whole engines share.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use std::{
-    ops::Range,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{path::Path, sync::Arc};
 
-use parking_lot::RwLock;
-use zhiyin_core::{
-    ActorIx, Decision, DecisionId, EventInput, ExternalId, Item, ItemIx, TestClock, TimeInput, User,
-    storage::{
-        ActorRow, Appended, Batch, Erased, HighWater, ItemRow, LoggedEvent, OutcomeRow, Position, RejectedEvent,
-        Storage, StorageError,
-    },
-};
+use zhiyin_core::{EventInput, ExternalId, Item, TestClock, TimeInput, User, storage::Storage};
 use zhiyin_engine::{Engine, EngineConfig};
-use zhiyin_store::MemoryStorage;
+use zhiyin_store::FaultyStorage;
 
 /// The time at which every test begins.
 pub const NOW_MS: i64 = 1_800_000_000_000;
@@ -55,7 +41,7 @@ pub fn bought(quantity: f64, user: &str, item: &str) -> EventInput {
 /// An engine with all that can be changed from outside.
 pub struct Bench {
     pub engine: Arc<Engine>,
-    pub storage: Arc<Flaky>,
+    pub storage: Arc<FaultyStorage>,
     pub clock: Arc<TestClock>,
     pub folder: tempfile::TempDir,
     pub config: EngineConfig,
@@ -63,7 +49,7 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(config: EngineConfig) -> Self {
-        let (storage, clock) = (Arc::new(Flaky::default()), Arc::new(TestClock::at(NOW_MS)));
+        let (storage, clock) = (Arc::new(FaultyStorage::default()), Arc::new(TestClock::at(NOW_MS)));
         let folder = tempfile::tempdir().unwrap();
         let engine = open(&storage, folder.path(), &config, &clock);
         Self { engine, storage, clock, folder, config }
@@ -82,76 +68,6 @@ impl Bench {
     }
 }
 
-fn open(storage: &Arc<Flaky>, folder: &Path, config: &EngineConfig, clock: &Arc<TestClock>) -> Arc<Engine> {
+fn open(storage: &Arc<FaultyStorage>, folder: &Path, config: &EngineConfig, clock: &Arc<TestClock>) -> Arc<Engine> {
     Engine::open(Arc::clone(storage) as Arc<dyn Storage>, folder, config.clone(), Arc::clone(clock) as _).unwrap()
-}
-
-/// Storage in memory that can be told to fail, and to let commits wait.
-#[derive(Default)]
-pub struct Flaky {
-    pub inner: MemoryStorage,
-    pub commits_fail: AtomicBool,
-    pub erasures_fail: AtomicBool,
-    /// Commits wait while somebody holds this for writing.
-    pub gate: RwLock<()>,
-}
-
-fn full() -> StorageError {
-    StorageError::Full { path: "zhiyin.db".into() }
-}
-
-impl Storage for Flaky {
-    fn commit(&self, batch: &Batch) -> Result<Vec<Appended>, StorageError> {
-        let _open = self.gate.read();
-        if self.commits_fail.load(Ordering::SeqCst) { Err(full()) } else { self.inner.commit(batch) }
-    }
-
-    fn events_after(&self, after: Position, limit: usize) -> Result<Vec<LoggedEvent>, StorageError> {
-        self.inner.events_after(after, limit)
-    }
-
-    fn events_of(&self, actors: &[ActorIx]) -> Result<Vec<LoggedEvent>, StorageError> {
-        self.inner.events_of(actors)
-    }
-
-    fn last_position(&self) -> Result<Position, StorageError> {
-        self.inner.last_position()
-    }
-
-    fn actors_from(&self, from: ActorIx, limit: usize) -> Result<Vec<ActorRow>, StorageError> {
-        self.inner.actors_from(from, limit)
-    }
-
-    fn items_from(&self, from: ItemIx, limit: usize) -> Result<Vec<ItemRow>, StorageError> {
-        self.inner.items_from(from, limit)
-    }
-
-    fn rejected(&self, before: Option<u64>, limit: usize) -> Result<Vec<(u64, RejectedEvent)>, StorageError> {
-        self.inner.rejected(before, limit)
-    }
-
-    fn decisions(
-        &self,
-        window_ms: Range<i64>,
-        after: Option<DecisionId>,
-        limit: usize,
-    ) -> Result<Vec<Decision>, StorageError> {
-        self.inner.decisions(window_ms, after, limit)
-    }
-
-    fn outcomes(&self, window_ms: Range<i64>) -> Result<Vec<OutcomeRow>, StorageError> {
-        self.inner.outcomes(window_ms)
-    }
-
-    fn erase(&self, actors: &[ActorIx]) -> Result<Erased, StorageError> {
-        if self.erasures_fail.load(Ordering::SeqCst) { Err(full()) } else { self.inner.erase(actors) }
-    }
-
-    fn high_water(&self) -> Result<HighWater, StorageError> {
-        self.inner.high_water()
-    }
-
-    fn import_progress(&self, file_hash: &str) -> Result<Option<u64>, StorageError> {
-        self.inner.import_progress(file_hash)
-    }
 }

@@ -1,7 +1,7 @@
 //! A whole server in memory, and requests to it that need no network.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -9,21 +9,13 @@ use axum::{
     http::{HeaderMap, Request, StatusCode},
 };
 use http_body_util::BodyExt;
-use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
-use zhiyin_core::{
-    ActorIx, Decision, DecisionId, ItemIx, TestClock,
-    clock::Millis,
-    storage::{
-        ActorRow, Appended, Batch, Erased, HighWater, ItemRow, LoggedEvent, OutcomeRow, Position, RejectedEvent,
-        Storage, StorageError,
-    },
-};
+use zhiyin_core::{TestClock, clock::Millis};
 use zhiyin_engine::{Engine, EngineConfig, Status};
 use zhiyin_server::{AuthMode, KeyVerifier, Scope, Scopes, ServerConfig};
-use zhiyin_store::MemoryStorage;
+use zhiyin_store::FaultyStorage;
 
 /// The time in all tests: 2026-11-24 08:00:00 UTC.
 pub const NOW_MS: Millis = 1_795_507_200_000;
@@ -40,95 +32,10 @@ impl KeyVerifier for TestKeys {
     }
 }
 
-/// Storage that can be told to block or to fail.
-#[derive(Default)]
-pub struct Moody {
-    inner: MemoryStorage,
-    /// Commits wait while this is set.
-    blocked: Mutex<bool>,
-    changed: Condvar,
-    /// Commits find the disk full while this is set.
-    full: Mutex<bool>,
-}
-
-impl Moody {
-    pub fn block(&self, blocked: bool) {
-        *self.blocked.lock() = blocked;
-        self.changed.notify_all();
-    }
-
-    pub fn fill(&self, full: bool) {
-        *self.full.lock() = full;
-    }
-}
-
-impl Storage for Moody {
-    fn commit(&self, batch: &Batch) -> Result<Vec<Appended>, StorageError> {
-        let mut blocked = self.blocked.lock();
-        while *blocked {
-            self.changed.wait(&mut blocked);
-        }
-        drop(blocked);
-        if *self.full.lock() {
-            return Err(StorageError::Full { path: "zhiyin.db".into() });
-        }
-        self.inner.commit(batch)
-    }
-
-    fn events_after(&self, after: Position, limit: usize) -> Result<Vec<LoggedEvent>, StorageError> {
-        self.inner.events_after(after, limit)
-    }
-
-    fn events_of(&self, actors: &[ActorIx]) -> Result<Vec<LoggedEvent>, StorageError> {
-        self.inner.events_of(actors)
-    }
-
-    fn last_position(&self) -> Result<Position, StorageError> {
-        self.inner.last_position()
-    }
-
-    fn actors_from(&self, from: ActorIx, limit: usize) -> Result<Vec<ActorRow>, StorageError> {
-        self.inner.actors_from(from, limit)
-    }
-
-    fn items_from(&self, from: ItemIx, limit: usize) -> Result<Vec<ItemRow>, StorageError> {
-        self.inner.items_from(from, limit)
-    }
-
-    fn rejected(&self, before: Option<u64>, limit: usize) -> Result<Vec<(u64, RejectedEvent)>, StorageError> {
-        self.inner.rejected(before, limit)
-    }
-
-    fn decisions(
-        &self,
-        window_ms: Range<Millis>,
-        after: Option<DecisionId>,
-        limit: usize,
-    ) -> Result<Vec<Decision>, StorageError> {
-        self.inner.decisions(window_ms, after, limit)
-    }
-
-    fn outcomes(&self, window_ms: Range<Millis>) -> Result<Vec<OutcomeRow>, StorageError> {
-        self.inner.outcomes(window_ms)
-    }
-
-    fn erase(&self, actors: &[ActorIx]) -> Result<Erased, StorageError> {
-        self.inner.erase(actors)
-    }
-
-    fn high_water(&self) -> Result<HighWater, StorageError> {
-        self.inner.high_water()
-    }
-
-    fn import_progress(&self, file_hash: &str) -> Result<Option<u64>, StorageError> {
-        self.inner.import_progress(file_hash)
-    }
-}
-
 /// A server without a network.
 pub struct Api {
     pub engine: Arc<Engine>,
-    pub storage: Arc<Moody>,
+    pub storage: Arc<FaultyStorage>,
     pub router: Router,
     _folder: TempDir,
 }
@@ -178,7 +85,7 @@ impl Api {
 
     pub fn with(config: ServerConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let storage = Arc::new(Moody::default());
+        let storage = Arc::new(FaultyStorage::default());
         let clock = Arc::new(TestClock::at(NOW_MS));
         let engine = Engine::open(storage.clone(), folder.path(), EngineConfig::default(), clock).unwrap();
         let router = zhiyin_server::router(engine.clone(), &config);

@@ -32,8 +32,8 @@ pub struct ImportReport {
     pub items: u64,
     /// Users taken in.
     pub users: u64,
-    /// Events taken in as they were.
-    pub accepted: u64,
+    /// Events taken in, repaired ones included.
+    pub kept: u64,
     /// Events taken in that the log had already.
     pub duplicates: u64,
     /// Records that were changed and taken in, by rule.
@@ -66,16 +66,14 @@ impl ImportReport {
         let rule = outcome.rule.as_deref().unwrap_or("unnamed");
         let example = || outcome.reason.clone().unwrap_or_default();
         match outcome.status {
-            EventStatus::Accepted => self.accepted += 1,
+            EventStatus::Accepted => self.kept += 1,
             EventStatus::Duplicate => self.duplicates += 1,
-            EventStatus::Repaired => Self::count(&mut self.repaired, rule, 1, example),
+            EventStatus::Repaired => {
+                self.kept += 1;
+                Self::count(&mut self.repaired, rule, 1, example);
+            }
             EventStatus::Rejected => Self::count(&mut self.dropped, rule, 1, example),
         }
-    }
-
-    /// How often any rule of these applied.
-    pub fn total(rules: &BTreeMap<String, RuleCount>) -> u64 {
-        rules.values().map(|rule| rule.count).sum()
     }
 }
 
@@ -220,7 +218,7 @@ pub fn print(report: &ImportReport) {
     let mut rows = vec![
         plain("items", report.items),
         plain("users", report.users),
-        plain("events kept", report.accepted + ImportReport::total(&report.repaired)),
+        plain("events kept", report.kept),
         plain("events known before", report.duplicates),
     ];
     for (what, rules) in [("repaired", &report.repaired), ("dropped", &report.dropped)] {

@@ -11,7 +11,7 @@ use super::{
     ExperimentConfig, ExperimentError,
     measure::Accuracy,
     report::{ModelResult, PairedDifference},
-    run::{Lineup, Outcome, fit_all, fusion_row, paired},
+    run::{Lineup, Outcome, fit_all, fusion_row, microseconds, paired},
     split::{ExperimentData, OwnedCase, Split, dataset_of},
 };
 use crate::{
@@ -120,7 +120,8 @@ pub(crate) fn choose_live(
     let stretch = timeline.test(run.reading, config.predictions_max);
     let accuracies = run.live(&mut fitted, &fusion, &stretch);
     let units: Vec<u32> = stretch.cases(true).iter().filter_map(|case| case.actor).collect();
-    let held_out = run.rows(LIVE, &fitted, &fusion, &accuracies, &units, weighing);
+    let mut held_out = run.rows(LIVE, &fitted, &fusion, &accuracies, &units, weighing);
+    run.time(&mut held_out, &fitted, &fusion, &stretch);
     let paired = super::run::compare(&held_out, &accuracies, &units, config);
     Ok(Chosen { models: fitted.rows, fusion, held_out, paired, skipped: fitted.skipped })
 }
@@ -149,9 +150,13 @@ impl OneReading<'_> {
             self.live(&mut fitted, &weights[2], &stretch),
         ];
         let units: Vec<u32> = stretch.cases(true).iter().filter_map(|case| case.actor).collect();
-        let rows: Vec<Vec<ModelResult>> =
-            (0..ARMS.len()).map(|arm| self.rows(arm, &fitted, &weights[arm], &arms[arm], &units, weighing)).collect();
-        outcome.paired.extend(self.compare(&rows, &arms, &units));
+        let rows_of = |arm: usize| {
+            let mut rows = self.rows(arm, &fitted, &weights[arm], &arms[arm], &units, weighing);
+            self.time(&mut rows, &fitted, &weights[arm], &stretch);
+            rows
+        };
+        let rows: Vec<Vec<ModelResult>> = (0..ARMS.len()).map(rows_of).collect();
+        outcome.paired.extend(self.compare(&rows, &fitted, &arms, &units));
         outcome.results.extend(rows.into_iter().flatten());
         outcome.skipped.extend(fitted.skipped);
         Ok(())
@@ -264,15 +269,32 @@ impl OneReading<'_> {
             .collect()
     }
 
+    /// Writes into each row how long scoring takes.
+    fn time(&self, rows: &mut [ModelResult], fitted: &Lineup, fusion: &Fusion, stretch: &Stretch<'_>) {
+        let cases = self.cases(stretch.cases(true), &self.timeline.data);
+        let sources = lineup(&fitted.models);
+        for row in rows {
+            let single = fitted.place(&row.model).map(|place| Scorer::Single(fitted.models[place].model()));
+            let scorer = single.unwrap_or(Scorer::Fused { lineup: &sources, fusion });
+            row.score_microseconds_per_user = microseconds(&cases, scorer);
+        }
+    }
+
     /// `live` against `fresh` and `frozen`, for every model.
-    fn compare(&self, rows: &[Vec<ModelResult>], arms: &[ArmAccuracy; 3], units: &[u32]) -> Vec<PairedDifference> {
+    fn compare(
+        &self,
+        rows: &[Vec<ModelResult>],
+        fitted: &Lineup,
+        arms: &[ArmAccuracy; 3],
+        units: &[u32],
+    ) -> Vec<PairedDifference> {
         let mut compared = Vec::new();
-        for (place, row) in rows[2].iter().enumerate() {
-            let at =
-                self.config.single_models().iter().position(|name| *name == row.model).unwrap_or(arms[2].len() - 1);
+        for (place, row) in rows[LIVE].iter().enumerate() {
+            // The fusion comes after the single models.
+            let at = fitted.place(&row.model).unwrap_or(fitted.models.len());
             for against in [1, 0] {
                 let metric = "ndcg@10";
-                let (Some(first), Some(second)) = (arms[2][at].rows.get(metric), arms[against][at].rows.get(metric))
+                let (Some(first), Some(second)) = (arms[LIVE][at].rows.get(metric), arms[against][at].rows.get(metric))
                 else {
                     continue;
                 };

@@ -88,6 +88,11 @@ impl Lineup {
         self.models.push(entry.learned);
     }
 
+    /// Place of a single model.
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        self.rows.iter().position(|row| row.model == name)
+    }
+
     /// Fits every model again on more data, with the hyper-parameters that were chosen.
     pub(super) fn refit(&mut self, data: &Dataset, progress: &dyn Progress) -> Result<(), ExperimentError> {
         let total = self.models.len() as u64;
@@ -194,7 +199,7 @@ impl<'a> Judge<'a> {
         accuracy.complete(&mut row, &self.units, self.seed);
         let lists: Vec<Vec<ItemIx>> = judged.into_iter().map(|judged| judged.top).collect();
         row.metrics.extend(self.beyond.metrics(&lists, LIST_DEPTH));
-        row.score_microseconds_per_user = self.microseconds(scorer);
+        row.score_microseconds_per_user = microseconds(&self.cases, scorer);
         row.peak_rss_bytes = peak_rss_bytes();
         (row, accuracy)
     }
@@ -261,17 +266,17 @@ impl<'a> Judge<'a> {
         };
         targets.iter().filter(|target| self.cold_items[**target as usize]).map(rank).collect()
     }
+}
 
-    /// Microseconds per case on one core.
-    fn microseconds(&self, scorer: Scorer<'_>) -> f64 {
-        let sample = self.cases.sample(TIMED_CASES);
-        let mut scratch = Scratch::default();
-        let started = Instant::now();
-        for case in &sample.list {
-            scorer.score(&sample.query(case), sample.n_items, &mut scratch);
-        }
-        started.elapsed().as_secs_f64() * 1e6 / sample.list.len().max(1) as f64
+/// Microseconds to score the whole catalogue for one case, on one core.
+pub(super) fn microseconds(cases: &Cases<'_>, scorer: Scorer<'_>) -> f64 {
+    let sample = cases.sample(TIMED_CASES);
+    let mut scratch = Scratch::default();
+    let started = Instant::now();
+    for case in &sample.list {
+        scorer.score(&sample.query(case), sample.n_items, &mut scratch);
     }
+    started.elapsed().as_secs_f64() * 1e6 / sample.list.len().max(1) as f64
 }
 
 /// Paired differences of the last row (the fusion, where it is run) against every other one.

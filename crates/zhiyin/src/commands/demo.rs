@@ -88,7 +88,7 @@ fn load(home: &Home, source: &Source) -> Result<Report> {
     let report = importer::import(home, source, &bar);
     bar.finish_and_clear();
     let report = report?;
-    let is_new = report.accepted > 0 || report.items > 0;
+    let is_new = report.kept > 0 || report.items > 0;
     if is_new {
         importer::print(&report);
     }

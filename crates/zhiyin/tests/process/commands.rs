@@ -43,12 +43,12 @@ impl Shop {
 fn an_import_reports_what_it_kept_and_dropped_and_does_nothing_twice() {
     let shop = Shop::new();
     let first = shop.import();
-    assert_eq!(first["accepted"], 400, "{first}");
+    assert_eq!(first["kept"], 400, "{first}");
     assert_eq!(first["dropped"]["bad-time"]["count"], 1, "{first}");
     let dropped: u64 = first["dropped"].as_object().unwrap().values().map(|rule| rule["count"].as_u64().unwrap()).sum();
     assert_eq!(dropped, 2, "{first}");
     let again = shop.import();
-    assert_eq!((again["accepted"].as_u64(), again["duplicates"].as_u64()), (Some(0), Some(0)), "{again}");
+    assert_eq!((again["kept"].as_u64(), again["duplicates"].as_u64()), (Some(0), Some(0)), "{again}");
     assert_eq!(again["resumed_after"], 402, "{again}");
     let status: Value = serde_json::from_str(&succeed(&["status", "--json", "--data", &shop.file("data")])).unwrap();
     assert_eq!(status["events"], 400, "{status}");

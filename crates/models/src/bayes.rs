@@ -5,7 +5,7 @@
 //! an item that nothing is known of, which gets 0; a known item whose evidence speaks against it gets less.
 //!
 //! It counts events, not their weights, and takes the features as independent given the item, which they aren't: `history_decay`
-//! softens the double counting. Hours and weekdays are UTC. A pair costs about 10.5 bytes; an event touches `history` of them.
+//! softens the double counting. Hours and weekdays are UTC. A pair costs 4 to 12 bytes; an event touches `history` of them.
 
 use serde::{Deserialize, Serialize};
 use zhiyin_core::{ItemIx, limits::FOLD_WINDOW_MAX};

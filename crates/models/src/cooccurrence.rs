@@ -4,7 +4,7 @@
 //! w(ℓ) ∝ ℓ·e^(−(ℓ−1)/δ). That is what SLIST's prefix recipe (Choi et al., WWW 2021: source decay times target decay, summed over every
 //! split between i and j) comes to for one pair. score_j = Σ_i e^(−age/δ_in) · C_ij / (n_i^½ · n_j^γ).
 //!
-//! It doesn't smooth, so it knows nothing of pairs that never met; repeats of one item don't count. A pair costs about 10.5 bytes; an
+//! It doesn't smooth, so it knows nothing of pairs that never met; repeats of one item don't count. A pair costs 4 to 12 bytes; an
 //! event touches at most [`Params::window`] pairs.
 
 use serde::{Deserialize, Serialize};
@@ -131,7 +131,9 @@ impl Cooccurrence {
     pub fn similar(&self, item: ItemIx, k: usize) -> Vec<(ItemIx, f32)> {
         let Some(row) = self.pairs.row(item) else { return Vec::new() };
         let source = self.source_factor(item);
-        best(row.iter().map(|(other, units)| (other, source * units as f32 * self.damped(other))).collect(), k)
+        let mut scored = Vec::with_capacity(row.len());
+        row.each(|other, units| scored.push((other, source * units * self.damped(other))));
+        best(scored, k)
     }
 
     /// Number of pairs that are counted.

@@ -4,7 +4,8 @@
 //! P(j | a b) = (c(a b j) + κT(a b) · P(j | b)) / (c(a b) + κT(a b)), P(j | b) likewise over the popularity share P₀(j).
 //! Scores are these probabilities: they are never negative and sum to 1 once anything was learned.
 //!
-//! It looks at the last one or two items only. A pair of neighbours costs about 10.5 bytes, a context of order 2 about 40.
+//! It looks at the last one or two items only. A pair of neighbours costs about 4 bytes in a long row and 12 in a
+//! short one, a context of order 2 about 40.
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -100,7 +101,7 @@ impl Successors {
     fn each(&self, mut visit: impl FnMut(ItemIx, u64)) {
         match self {
             Self::One { item, units } => visit(*item, u64::from(*units)),
-            Self::Many(row) => row.iter().for_each(|(item, units)| visit(item, units)),
+            Self::Many(row) => row.each_exact(visit),
         }
     }
 

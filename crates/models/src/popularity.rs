@@ -144,7 +144,7 @@ impl Tally {
                 if decay == 0 {
                     break;
                 }
-                row.iter().for_each(|(item, units)| decayed.change(item, |before| before + units * decay));
+                row.each_exact(|item, units| decayed.change(item, |before| before + units * decay));
             }
             decayed
         })

@@ -145,6 +145,19 @@ impl Ials {
         inputs.filter_map(|(item, weight)| Some((weight, item, self.item_vector(item)?))).collect()
     }
 
+    /// w·A⁻¹v of every input: the score is the sum of their products with the item's vector, linear in what the history adds to the
+    /// right-hand side.
+    fn directions(&self, history: &[Interaction]) -> Vec<(ItemIx, Vec<f32>)> {
+        let inputs = self.inputs(history);
+        let Some(factor) = self.normal_factor(&inputs) else { return Vec::new() };
+        let directions = inputs.iter().map(|(weight, source, vector)| {
+            let mut direction: Vec<f32> = vector.iter().map(|value| weight * value).collect();
+            linalg::cholesky_solve(&factor, self.params.dimensions, &mut direction);
+            (*source, direction)
+        });
+        directions.collect()
+    }
+
     /// Cholesky factor of Σ w·vvᵀ + α₀VᵀV + λ(…)I for a history. None when it isn't positive definite.
     fn normal_factor(&self, inputs: &[(f32, ItemIx, &[f32])]) -> Option<Vec<f32>> {
         let d = self.params.dimensions;
@@ -182,18 +195,20 @@ impl Model for Ials {
     }
 
     fn explain(&self, query: &Query<'_>, item: ItemIx) -> Vec<Contribution> {
-        // The score is Σ w_i · (A⁻¹v_j)ᵀv_i: linear in what the history adds to the right-hand side.
-        let inputs = self.inputs(query.history);
-        let (Some(vector), Some(factor)) = (self.item_vector(item), self.normal_factor(&inputs)) else {
-            return Vec::new();
-        };
-        let mut direction = vector.to_vec();
-        linalg::cholesky_solve(&factor, self.params.dimensions, &mut direction);
-        let parts = inputs.iter().map(|(weight, source, vector)| Contribution {
-            cause: Cause::History(*source),
-            amount: weight * dot(&direction, vector),
+        self.explain_each(query, &[item]).pop().unwrap_or_default()
+    }
+
+    fn explain_each(&self, query: &Query<'_>, items: &[ItemIx]) -> Vec<Vec<Contribution>> {
+        let directions = self.directions(query.history);
+        let explained = items.iter().map(|&item| {
+            let Some(vector) = self.item_vector(item) else { return Vec::new() };
+            let parts = directions.iter().map(|(source, direction)| Contribution {
+                cause: Cause::History(*source),
+                amount: dot(direction, vector),
+            });
+            merged(parts.collect())
         });
-        merged(parts.collect())
+        explained.collect()
     }
 
     fn bytes(&self) -> usize {

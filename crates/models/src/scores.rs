@@ -54,6 +54,13 @@ impl Scores {
         }
     }
 
+    /// Multiplies every score that a sparse model gave by its item's factor, which must be positive.
+    pub fn scale(&mut self, factor: impl Fn(ItemIx) -> f32) {
+        for &item in &self.touched {
+            self.values[item as usize] *= factor(item);
+        }
+    }
+
     /// All scores as one array, for models that score every item. From then on every item counts as touched.
     pub fn dense_mut(&mut self) -> &mut [f32] {
         self.dense = true;
@@ -93,6 +100,14 @@ mod tests {
         }
         scores.add(0, 0.0);
         assert_eq!((scores.touched(), scores.get(1)), (&[1][..], 2.0));
+    }
+
+    #[test]
+    fn scaling_concerns_the_touched() {
+        let mut scores = Scores::new(3);
+        scores.add(2, 1.5);
+        scores.scale(|item| item as f32);
+        assert_eq!(scores.values(), [0.0, 0.0, 3.0]);
     }
 
     #[test]

@@ -131,9 +131,10 @@ impl Model for SessionKnn {
         self.each_neighbour(query, |neighbour| {
             let vote = neighbour.similarity * match_weight(neighbour);
             for event in latest(query.histories.of(neighbour.actor), self.params.neighbour_items) {
-                scores.add(event.item, vote * self.idf(event.item));
+                scores.add(event.item, vote);
             }
         });
+        scores.scale(|item| self.idf(item));
     }
 
     /// Attributed to the shared items by which the voting sessions were found.

@@ -47,7 +47,25 @@ fn a_certain_next_item_is_found_by_what_knows_order_and_not_by_popularity() {
         let (low, high) = row.ci95["ndcg@10"];
         assert!(low <= metric(row, "ndcg@10") && metric(row, "ndcg@10") <= high);
         assert_eq!(row.cases, 120);
+        let one_target = [("precision@10", metric(row, "hr@10") / 10.0), ("map@10", metric(row, "mrr@10"))];
+        assert!(one_target.iter().all(|(name, value)| (metric(row, name) - value).abs() < 1e-9));
+        assert!(!row.metrics.contains_key("miscalibration@10"), "these items have no categories");
     }
+    // What the most popular items would have shown is no surprise.
+    assert_eq!(metric(popularity, "serendipity@10"), 0.0);
+    assert!(metric(slist, "serendipity@10") > 0.04);
+}
+
+#[test]
+fn lists_of_the_histories_categories_are_calibrated() {
+    let mut data = ring();
+    for (item, facts) in data.items.iter_mut().enumerate() {
+        facts.categories = vec![u32::from(item >= 20)];
+    }
+    let report = evaluate(&data, Protocol::LeaveOneOut, &["popularity", "cooccurrence"]).unwrap();
+    let [popularity, cooccurrence] = report.results.as_slice() else { panic!("{:?}", report.results) };
+    assert!(metric(cooccurrence, "miscalibration@10") >= 0.0);
+    assert_ne!(metric(cooccurrence, "miscalibration@10"), metric(popularity, "miscalibration@10"));
 }
 
 #[test]

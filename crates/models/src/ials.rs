@@ -2,8 +2,11 @@
 //!
 //! Rendle et al., "iALS++: Speeding up Matrix Factorization with Subspace Optimization" (2021) and "Revisiting the Performance of iALS
 //! on Item Recommendation Benchmarks" (RecSys 2022). For catalogues too large for [`crate::ease`]: memory is (actors + items) · d floats
-//! while fitting and items · d afterwards. Vectors of actors aren't kept: a history is folded in by one d × d solve per query, so
-//! new actors and new events count at once. The order of a history counts only through the decay of the input.
+//! while fitting and items · d afterwards. Vectors of actors aren't kept: a history is folded in by one solve per query, so new actors
+//! and new events count at once. The order of a history counts only through the decay of the input.
+//!
+//! Vectors are kept in the eigenbasis of VᵀV, which changes no score and makes the part of the normal equations that all actors share a
+//! diagonal D. By Woodbury's identity a history of n items then takes a solve of n × n: (D + VWVᵀ)⁻¹VW = D⁻¹V√W(I + √WVᵀD⁻¹V√W)⁻¹√W.
 
 use std::f32::consts::TAU;
 
@@ -88,10 +91,10 @@ impl Params {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ials {
     params: Params,
-    /// Item vectors, d floats each.
+    /// Item vectors, d floats each, in the eigenbasis of VᵀV.
     items: Vec<f32>,
-    /// α₀VᵀV.
-    item_gram: Vec<f32>,
+    /// Eigenvalues of α₀VᵀV.
+    spectrum: Vec<f32>,
 }
 
 impl Ials {
@@ -111,8 +114,12 @@ impl Ials {
             update(&mut actors, &by_actor, &items, &params)?;
             update(&mut items, &by_item, &actors, &params)?;
         }
-        let item_gram = scaled_gram(&items, &params);
-        Ok(Self { params, items, item_gram })
+        let gram = scaled_gram(&items, &params);
+        let Some((spectrum, basis)) = linalg::eigen(&gram, params.dimensions) else {
+            return Err(FitError::Numerical { model: NAME, detail: "the item vectors have no eigenbasis".into() });
+        };
+        linalg::rotate(&mut items, &basis, params.dimensions);
+        Ok(Self { params, items, spectrum })
     }
 
     /// The hyper-parameters in use.
@@ -145,32 +152,59 @@ impl Ials {
         inputs.filter_map(|(item, weight)| Some((weight, item, self.item_vector(item)?))).collect()
     }
 
-    /// w·A⁻¹v of every input: the score is the sum of their products with the item's vector, linear in what the history adds to the
-    /// right-hand side.
-    fn directions(&self, history: &[Interaction]) -> Vec<(ItemIx, Vec<f32>)> {
+    fn folding<'q>(&'q self, history: &[Interaction]) -> Option<Folding<'q>> {
         let inputs = self.inputs(history);
-        let Some(factor) = self.normal_factor(&inputs) else { return Vec::new() };
-        let directions = inputs.iter().map(|(weight, source, vector)| {
-            let mut direction: Vec<f32> = vector.iter().map(|value| weight * value).collect();
-            linalg::cholesky_solve(&factor, self.params.dimensions, &mut direction);
-            (*source, direction)
-        });
-        directions.collect()
-    }
-
-    /// Cholesky factor of Σ w·vvᵀ + α₀VᵀV + λ(…)I for a history. None when it isn't positive definite.
-    fn normal_factor(&self, inputs: &[(f32, ItemIx, &[f32])]) -> Option<Vec<f32>> {
-        let d = self.params.dimensions;
-        let mut normal = self.item_gram.clone();
         let events = inputs.iter().map(|(weight, ..)| weight).sum();
         let ridge = self.params.regularisation(events, self.n_items());
-        for (row, line) in normal.chunks_exact_mut(d).enumerate() {
-            for (weight, _, vector) in inputs {
-                axpy(weight * vector[row], &vector[..=row], line);
+        Folding::new(inputs, &self.spectrum, ridge)
+    }
+}
+
+/// The normal equations of one history.
+struct Folding<'a> {
+    inputs: Vec<(f32, ItemIx, &'a [f32])>,
+    /// √w·D⁻¹v of every input, d floats each.
+    scaled: Vec<f32>,
+    /// Cholesky factor of I + √WVᵀD⁻¹V√W.
+    factor: Vec<f32>,
+}
+
+impl<'a> Folding<'a> {
+    /// None for an empty history, or when the equations aren't positive definite.
+    fn new(inputs: Vec<(f32, ItemIx, &'a [f32])>, spectrum: &[f32], ridge: f32) -> Option<Self> {
+        let (n, d) = (inputs.len(), spectrum.len());
+        let scale = |weight: f32, vector: &'a [f32]| {
+            vector.iter().zip(spectrum).map(move |(value, shared)| weight.sqrt() * value / (shared + ridge))
+        };
+        let scaled: Vec<f32> = inputs.iter().flat_map(|(weight, _, vector)| scale(*weight, vector)).collect();
+        let mut factor = vec![0.0; n * n];
+        for (row, (weight, _, vector)) in inputs.iter().enumerate() {
+            for (column, other) in scaled.chunks_exact(d).enumerate().take(row + 1) {
+                factor[row * n + column] = weight.sqrt() * dot(vector, other);
             }
-            line[row] += ridge;
+            factor[row * n + row] += 1.0;
         }
-        linalg::cholesky(&mut normal, d).then_some(normal)
+        (n > 0 && linalg::cholesky(&mut factor, n)).then_some(Self { inputs, scaled, factor })
+    }
+
+    /// The actor's vector if each input counted `share` times, given its place: what the whole history comes to is linear in the shares.
+    fn actor(&self, share: impl Fn(usize) -> f32) -> Vec<f32> {
+        let n = self.inputs.len();
+        let d = self.scaled.len() / n;
+        let mut amounts: Vec<f32> =
+            self.inputs.iter().enumerate().map(|(at, input)| share(at) * input.0.sqrt()).collect();
+        linalg::cholesky_solve(&self.factor, n, &mut amounts);
+        let mut actor = vec![0.0; d];
+        for (amount, scaled) in amounts.iter().zip(self.scaled.chunks_exact(d)) {
+            axpy(*amount, scaled, &mut actor);
+        }
+        actor
+    }
+
+    /// What each input adds to the actor's vector.
+    fn parts(&self) -> Vec<(ItemIx, Vec<f32>)> {
+        let alone = |place: usize| self.actor(|other| if other == place { 1.0 } else { 0.0 });
+        self.inputs.iter().enumerate().map(|(place, (_, item, _))| (*item, alone(place))).collect()
     }
 }
 
@@ -180,15 +214,9 @@ impl Model for Ials {
     }
 
     fn score(&self, query: &Query<'_>, scores: &mut Scores) {
-        let inputs = self.inputs(query.history);
+        let folding = self.folding(query.history);
         let scores = scores.dense_mut();
-        if inputs.is_empty() {
-            return;
-        }
-        let Some(factor) = self.normal_factor(&inputs) else { return };
-        let mut actor = vec![0.0; self.params.dimensions];
-        inputs.iter().for_each(|(weight, _, vector)| axpy(*weight, vector, &mut actor));
-        linalg::cholesky_solve(&factor, self.params.dimensions, &mut actor);
+        let Some(actor) = folding.map(|folding| folding.actor(|_| 1.0)) else { return };
         for (score, vector) in scores.iter_mut().zip(self.items.chunks_exact(self.params.dimensions)) {
             *score += dot(&actor, vector);
         }
@@ -199,20 +227,19 @@ impl Model for Ials {
     }
 
     fn explain_each(&self, query: &Query<'_>, items: &[ItemIx]) -> Vec<Vec<Contribution>> {
-        let directions = self.directions(query.history);
+        let sources = self.folding(query.history).map_or_else(Vec::new, |folding| folding.parts());
         let explained = items.iter().map(|&item| {
             let Some(vector) = self.item_vector(item) else { return Vec::new() };
-            let parts = directions.iter().map(|(source, direction)| Contribution {
-                cause: Cause::History(*source),
-                amount: dot(direction, vector),
-            });
+            let parts = sources
+                .iter()
+                .map(|(source, part)| Contribution { cause: Cause::History(*source), amount: dot(part, vector) });
             merged(parts.collect())
         });
         explained.collect()
     }
 
     fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&self.items[..]) + size_of_val(&self.item_gram[..])
+        size_of::<Self>() + size_of_val(&self.items[..]) + size_of_val(&self.spectrum[..])
     }
 }
 
@@ -345,7 +372,7 @@ mod tests {
         // A = 2² + 2.5 + 1 = 7.5, so the actor is 2 / 7.5.
         let params =
             Params { dimensions: 1, lambda: 1.0, frequency_scaling: 0.0, input_decay: None, ..Params::default() };
-        let model = Ials { params, items: vec![1.0, 2.0], item_gram: vec![2.5] };
+        let model = Ials { params, items: vec![1.0, 2.0], spectrum: vec![2.5] };
         let scores = scores_of(&model, &[1, 1, 5], 3);
         assert!((scores.get(0) - 2.0 / 7.5).abs() < 1e-6 && (scores.get(1) - 4.0 / 7.5).abs() < 1e-6);
         assert_eq!(scores.get(2), 0.0);

@@ -1,11 +1,13 @@
 //! Metrics of ranked cases with their intervals.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use zhiyin_core::ItemIx;
 use zhiyin_evaluation::{bootstrap, lists, metrics};
+use zhiyin_models::{Dataset, ItemFacts};
 
 use super::report::ModelResult;
+use crate::rank::Case;
 
 /// What is kept of one scored case.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +31,7 @@ pub struct Accuracy {
 }
 
 impl Accuracy {
-    /// Hit rate, NDCG and MRR of ranks at every cut-off, under names with this qualifier.
+    /// Hit rate, NDCG, MRR, recall, precision and MAP of ranks at every cut-off, under names with this qualifier.
     pub fn add<'a>(
         &mut self,
         qualifier: &str,
@@ -37,11 +39,13 @@ impl Accuracy {
         ranks: impl Iterator<Item = Option<&'a [f64]>> + Clone,
     ) {
         for &k in cut_offs {
-            let families: [(&str, Metric); 4] = [
+            let families: [(&str, Metric); 6] = [
                 ("hr", metrics::hr_at),
                 ("ndcg", metrics::ndcg_at),
                 ("mrr", metrics::mrr_at),
                 ("recall", metrics::recall_at),
+                ("precision", metrics::precision_at),
+                ("map", metrics::average_precision_at),
             ];
             for (family, metric) in families {
                 let values = ranks.clone().map(|ranks| ranks.map_or(f64::NAN, |ranks| metric(ranks, k)));
@@ -65,22 +69,55 @@ impl Accuracy {
 }
 
 /// What lists are judged by besides accuracy.
-pub struct Beyond {
+pub struct Beyond<'a> {
+    items: &'a [ItemFacts],
+    n_categories: usize,
     counts: Vec<u64>,
     users: u64,
     vectors: Vec<f32>,
     dimensions: usize,
 }
 
-impl Beyond {
-    /// `counts` says how often each item was chosen in the training part by how many `users`; `vectors` are unit vectors of the items.
-    pub fn new(counts: &[u32], users: usize, vectors: Vec<f32>, dimensions: usize) -> Self {
+impl<'a> Beyond<'a> {
+    /// Judges lists by what the training part says of items; `vectors` are unit vectors of the items.
+    pub fn new(data: &'a Dataset, vectors: Vec<f32>, dimensions: usize) -> Self {
+        let categories = data.items.iter().flat_map(|item| &item.categories);
         Self {
-            counts: counts.iter().map(|&count| u64::from(count)).collect(),
-            users: users as u64,
+            items: &data.items,
+            n_categories: categories.max().map_or(0, |last| *last as usize + 1),
+            counts: data.item_counts().into_iter().map(u64::from).collect(),
+            users: data.n_actors() as u64,
             vectors,
             dimensions,
         }
+    }
+
+    /// Serendipity (against the most popular items) and miscalibration (where the history has categories) of the list of each case.
+    pub fn rows(&self, cases: &[Case<'_>], judged: &[Judged], depth: usize) -> BTreeMap<String, Vec<f64>> {
+        let expected = self.most_popular(depth);
+        let both = || cases.iter().zip(judged);
+        let serendipity = both().map(|(case, judged)| lists::serendipity(&judged.top, &case.targets, &expected));
+        let miscalibration = both().map(|(case, judged)| self.miscalibration(case, &judged.top));
+        BTreeMap::from([
+            (format!("serendipity@{depth}"), serendipity.collect()),
+            (format!("miscalibration@{depth}"), miscalibration.collect()),
+        ])
+    }
+
+    fn most_popular(&self, depth: usize) -> Vec<ItemIx> {
+        let mut items: Vec<ItemIx> = (0..self.counts.len() as ItemIx).collect();
+        items.sort_by_key(|item| Reverse(self.counts[*item as usize]));
+        items.truncate(depth);
+        items
+    }
+
+    fn miscalibration(&self, case: &Case<'_>, list: &[ItemIx]) -> f64 {
+        let categories = |item: ItemIx| self.items[item as usize].categories.as_slice();
+        let history: Vec<ItemIx> = case.history.iter().map(|event| event.item).collect();
+        if history.iter().all(|item| categories(*item).is_empty()) {
+            return f64::NAN;
+        }
+        lists::miscalibration(&history, list, categories, self.n_categories)
     }
 
     /// Coverage, concentration, diversity, novelty and popularity of lists of `depth` items.

@@ -168,7 +168,7 @@ pub(super) struct Judge<'a> {
     cold_items: &'a [bool],
     cut_offs: &'a [usize],
     seed: u64,
-    beyond: Beyond,
+    beyond: Beyond<'a>,
     /// Unit of each case.
     pub units: Vec<u32>,
 }
@@ -182,7 +182,7 @@ impl<'a> Judge<'a> {
             cold_items: &split.cold_items,
             cut_offs: &config.cut_offs,
             seed: config.seed,
-            beyond: Beyond::new(&data.item_counts(), data.n_actors(), vectors, VECTOR_DIMENSIONS),
+            beyond: Beyond::new(data, vectors, VECTOR_DIMENSIONS),
             units: split.test.iter().map(|case| case.unit).collect(),
         }
     }
@@ -195,7 +195,8 @@ impl<'a> Judge<'a> {
             let cold_only_ranks = self.cold_only(values, case.targets.as_slice());
             Judged { ranks, cold_only_ranks, top }
         });
-        let accuracy = self.accuracy(&judged);
+        let mut accuracy = self.accuracy(&judged);
+        accuracy.rows.extend(self.beyond.rows(&self.cases.list, &judged, LIST_DEPTH));
         accuracy.complete(&mut row, &self.units, self.seed);
         let lists: Vec<Vec<ItemIx>> = judged.into_iter().map(|judged| judged.top).collect();
         row.metrics.extend(self.beyond.metrics(&lists, LIST_DEPTH));

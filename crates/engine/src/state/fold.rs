@@ -119,6 +119,7 @@ impl OnlineState {
             let place = place_of(&actor.history, event.time_s);
             let affected = place..actor.history.len().min(place + FOLD_WINDOW_MAX);
             learner.unfold(models, &actor.history, affected.clone());
+            make_room(&mut actor.history);
             actor.history.insert(place, event);
             learner.fold(models, &actor.history, affected.start..affected.end + 1);
             actor.history.len()
@@ -192,5 +193,12 @@ impl OnlineState {
         if last_s == self.newest_s {
             self.newest_s = self.actors.newest_s();
         }
+    }
+}
+
+/// Lets a history grow by a quarter: there are many, so doubling would leave much room unused.
+fn make_room(history: &mut Vec<Interaction>) {
+    if history.len() == history.capacity() {
+        history.reserve_exact(history.len() / 4 + 2);
     }
 }

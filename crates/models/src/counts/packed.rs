@@ -63,10 +63,13 @@ impl Packed {
     /// Where a key stands, dead or alive.
     pub(super) fn find(&self, key: u32) -> Option<Place> {
         let n = self.blocks.partition_point(|block| block.first <= key).checked_sub(1)?;
-        let (block, mut keys) = (self.blocks[n], [0; BLOCK]);
+        let block = self.blocks[n];
         let (gap_bytes, _) = self.parts(n);
-        let count = block.keys(gap_bytes, &mut keys);
-        let place = keys[..count].binary_search(&key).ok()?;
+        let place = match block.gap_width {
+            1 => position::<1>(gap_bytes, key - block.first),
+            2 => position::<2>(gap_bytes, key - block.first),
+            _ => position::<4>(gap_bytes, key - block.first),
+        }?;
         let at = block.at as usize + gap_bytes.len() + place * usize::from(block.units_width);
         Some(Place { at, width: block.units_width })
     }
@@ -159,11 +162,27 @@ fn read(bytes: &[u8], width: u8, numbers: &mut [u64; BLOCK]) -> usize {
     }
 }
 
+/// The place at which gaps add up to a distance.
+fn position<const WIDTH: usize>(gap_bytes: &[u8], distance: u32) -> Option<usize> {
+    let mut reached = 0;
+    for (place, bytes) in gap_bytes.chunks_exact(WIDTH).enumerate() {
+        reached += number::<WIDTH>(bytes) as u32;
+        if reached >= distance {
+            return (reached == distance).then_some(place);
+        }
+    }
+    None
+}
+
+fn number<const WIDTH: usize>(bytes: &[u8]) -> u64 {
+    let mut padded = [0; 8];
+    padded[..WIDTH].copy_from_slice(bytes);
+    u64::from_le_bytes(padded)
+}
+
 fn read_as<const WIDTH: usize>(bytes: &[u8], numbers: &mut [u64; BLOCK]) -> usize {
-    for (number, bytes) in numbers.iter_mut().zip(bytes.chunks_exact(WIDTH)) {
-        let mut padded = [0; 8];
-        padded[..WIDTH].copy_from_slice(bytes);
-        *number = u64::from_le_bytes(padded);
+    for (slot, bytes) in numbers.iter_mut().zip(bytes.chunks_exact(WIDTH)) {
+        *slot = number::<WIDTH>(bytes);
     }
     bytes.len() / WIDTH
 }

@@ -51,9 +51,8 @@ fn a_certain_next_item_is_found_by_what_knows_order_and_not_by_popularity() {
         assert!(one_target.iter().all(|(name, value)| (metric(row, name) - value).abs() < 1e-9));
         assert!(!row.metrics.contains_key("miscalibration@10"), "these items have no categories");
     }
-    // What the most popular items would have shown is no surprise.
-    assert_eq!(metric(popularity, "serendipity@10"), 0.0);
-    assert!(metric(slist, "serendipity@10") > 0.04);
+    // What everybody is shown anyway is no surprise.
+    assert!(metric(slist, "serendipity@10") > 2.0 * metric(popularity, "serendipity@10"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ train="$(realpath "$1")" test="$(realpath "$2")"
 need_tools
 need_package wrk wrk
 need_package clang clang
+[ -n "$(find /usr/lib -name 'libclang*.so*' -print -quit)" ] || fail "libclang is missing; install it (on Debian and Ubuntu: sudo apt-get install libclang-dev) and run this again"
 need_package cmake cmake
 work="$PWD/target/serenade"
 mkdir -p "$work"
@@ -91,11 +92,10 @@ build_peer
 configure_peer
 cargo build --quiet --release -p zhiyin
 zhiyin="$PWD/target/release/zhiyin"
-if ! [ -d "$work/data" ]; then
-    "$zhiyin" import --format sessions "$train" --data "$work/data"
-    "$zhiyin" import --format sessions "$test" --data "$work/data"
-    "$zhiyin" train --data "$work/data"
-fi
+rm -rf "$work/data"
+"$zhiyin" import --format sessions "$train" --data "$work/data"
+"$zhiyin" import --format sessions "$test" --data "$work/data"
+"$zhiyin" train --data "$work/data"
 
 start http://127.0.0.1:8724/ "$work/peer/target/release/serving" "$work/serenade.toml"
 measure serenade 8724 '/v1/recommend?session_id=SESSION&item_id=ITEM&user_consent=true'

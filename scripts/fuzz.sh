@@ -16,7 +16,11 @@ cargo build --quiet --release --manifest-path fuzz/Cargo.toml --target "$target"
 for name in ${1:-events filters}; do
     corpus="target/fuzz/corpus/$name"
     mkdir -p "$corpus"
-    echo "fuzzing $name for $seconds s"
+    log="target/fuzz/$name.log"
     "target/fuzz/$target/release/$name" -max_total_time="$seconds" -max_len=2048 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
-        -artifact_prefix="target/fuzz/$name-" "$corpus" "fuzz/seeds/$name"
+        -artifact_prefix="target/fuzz/$name-" "$corpus" "fuzz/seeds/$name" > "$log" 2>&1 || {
+        cat "$log" >&2
+        fail "fuzzing $name found a failure; the input is in target/fuzz/$name-*"
+    }
+    printf '%s: %s inputs in %s s, no failure\n' "$name" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" "$seconds"
 done

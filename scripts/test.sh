@@ -4,7 +4,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # Every step is a function of this name with step_ before it, in this order.
-steps=(format lints tests doctests documentation demo)
+steps=(format lints tests doctests documentation fuzz demo)
 
 step_format() {
     cargo fmt --all --check
@@ -28,6 +28,11 @@ step_doctests() {
 
 step_documentation() {
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace --quiet
+}
+
+# A short run; scripts/fuzz.sh TARGET SECONDS takes longer ones.
+step_fuzz() {
+    scripts/fuzz.sh
 }
 
 # The demo on a data folder of its own: everything built in release mode, data loaded, trained, served and checked over HTTP.

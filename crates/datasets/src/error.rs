@@ -79,7 +79,7 @@ impl fmt::Display for LineProblem {
 pub enum DatasetError {
     /// The file is missing or may not be read. The inner error names the file.
     #[error("{0}; check the path and its permissions")]
-    Open(#[from] io::Error),
+    Open(io::Error),
     /// A folder was given where the format needs a file, or the folder lacks the file.
     #[error("{path} has none of the files {expected}; give the folder that holds one of them, or the file itself")]
     NoDataFile {
@@ -134,6 +134,13 @@ pub enum DatasetError {
         /// What was dropped, and how often.
         dropped: String,
     },
+}
+
+// Not the source of the error: its text is in the message, and whoever prints the whole chain would say it twice.
+impl From<io::Error> for DatasetError {
+    fn from(error: io::Error) -> Self {
+        Self::Open(error)
+    }
 }
 
 impl From<LineProblem> for DatasetError {

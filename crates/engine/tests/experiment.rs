@@ -50,21 +50,24 @@ fn a_certain_next_item_is_found_by_what_knows_order_and_not_by_popularity() {
         let one_target = [("precision@10", metric(row, "hr@10") / 10.0), ("map@10", metric(row, "mrr@10"))];
         assert!(one_target.iter().all(|(name, value)| (metric(row, name) - value).abs() < 1e-9));
         assert!(!row.metrics.contains_key("miscalibration@10"), "these items have no categories");
+        assert!(row.ci95.contains_key("diversity@10") && row.ci95.contains_key("novelty@10"));
     }
     // What everybody is shown anyway is no surprise.
     assert!(metric(slist, "serendipity@10") > 2.0 * metric(popularity, "serendipity@10"));
 }
 
 #[test]
-fn lists_of_the_histories_categories_are_calibrated() {
+fn lists_are_calibrated_as_far_as_they_keep_to_the_categories_of_the_history() {
     let mut data = ring();
-    for (item, facts) in data.items.iter_mut().enumerate() {
-        facts.categories = vec![u32::from(item >= 20)];
-    }
-    let report = evaluate(&data, Protocol::LeaveOneOut, &["popularity", "cooccurrence"]).unwrap();
-    let [popularity, cooccurrence] = report.results.as_slice() else { panic!("{:?}", report.results) };
-    assert!(metric(cooccurrence, "miscalibration@10") >= 0.0);
-    assert_ne!(metric(cooccurrence, "miscalibration@10"), metric(popularity, "miscalibration@10"));
+    let mut miscalibration = |category: fn(usize) -> u32| {
+        data.items.iter_mut().enumerate().for_each(|(item, facts)| facts.categories = vec![category(item)]);
+        let report = evaluate(&data, Protocol::LeaveOneOut, &["popularity", "cooccurrence"]).unwrap();
+        report.results.iter().map(|row| metric(row, "miscalibration@10")).collect::<Vec<_>>()
+    };
+    assert_eq!(miscalibration(|_| 0), [0.0, 0.0], "one category for everything");
+    // Four arcs of the ring: what comes next keeps nearer to the history's than what is popular everywhere.
+    let [popularity, cooccurrence] = miscalibration(|item| item as u32 / 10)[..] else { panic!("two rows") };
+    assert!(0.0 < cooccurrence && cooccurrence < popularity, "{cooccurrence} {popularity}");
 }
 
 #[test]

@@ -92,16 +92,20 @@ impl<'a> Beyond<'a> {
         }
     }
 
-    /// Serendipity (against the most popular items) and miscalibration (where the history has categories) of the list of each case.
+    /// What the list of each case is like, one row a metric; miscalibration isn't a number where the history has no categories.
     pub fn rows(&self, cases: &[Case<'_>], judged: &[Judged], depth: usize) -> BTreeMap<String, Vec<f64>> {
         let expected = self.most_popular(depth);
-        let both = || cases.iter().zip(judged);
-        let serendipity = both().map(|(case, judged)| lists::serendipity(&judged.top, &case.targets, &expected));
-        let miscalibration = both().map(|(case, judged)| self.miscalibration(case, &judged.top));
-        BTreeMap::from([
-            (format!("serendipity@{depth}"), serendipity.collect()),
-            (format!("miscalibration@{depth}"), miscalibration.collect()),
-        ])
+        let row = |measure: &dyn Fn(&Case<'_>, &[ItemIx]) -> f64| {
+            cases.iter().zip(judged).map(|(case, judged)| measure(case, &judged.top)).collect()
+        };
+        let named: [(&str, Vec<f64>); 5] = [
+            ("diversity", row(&|_, list| lists::intra_list_diversity(list, &self.vectors, self.dimensions))),
+            ("novelty", row(&|_, list| lists::novelty(list, &self.counts, self.users))),
+            ("popularity", row(&|_, list| lists::average_popularity(list, &self.counts))),
+            ("serendipity", row(&|case, list| lists::serendipity(list, &case.targets, &expected))),
+            ("miscalibration", row(&|case, list| self.miscalibration(case, list))),
+        ];
+        named.into_iter().map(|(name, values)| (format!("{name}@{depth}"), values)).collect()
     }
 
     fn most_popular(&self, depth: usize) -> Vec<ItemIx> {
@@ -120,20 +124,11 @@ impl<'a> Beyond<'a> {
         lists::miscalibration(&history, list, categories, self.n_categories)
     }
 
-    /// Coverage, concentration, diversity, novelty and popularity of lists of `depth` items.
-    pub fn metrics(&self, lists: &[Vec<ItemIx>], depth: usize) -> BTreeMap<String, f64> {
-        let mean = |measure: &dyn Fn(&[ItemIx]) -> f64| {
-            lists.iter().map(|list| measure(list)).sum::<f64>() / lists.len().max(1) as f64
-        };
-        let exposures = lists::exposures(lists, self.counts.len());
-        let named = [
-            ("coverage", lists::coverage(lists, self.counts.len())),
-            ("gini", lists::gini(&exposures)),
-            ("diversity", mean(&|list| lists::intra_list_diversity(list, &self.vectors, self.dimensions))),
-            ("novelty", mean(&|list| lists::novelty(list, &self.counts, self.users))),
-            ("popularity", mean(&|list| lists::average_popularity(list, &self.counts))),
-        ];
-        named.into_iter().map(|(name, value)| (format!("{name}@{depth}"), value)).collect()
+    /// What all lists of `depth` items are like together: coverage and concentration.
+    pub fn together(&self, lists: &[Vec<ItemIx>], depth: usize) -> BTreeMap<String, f64> {
+        let coverage = lists::coverage(lists, self.counts.len());
+        let gini = lists::gini(&lists::exposures(lists, self.counts.len()));
+        BTreeMap::from([(format!("coverage@{depth}"), coverage), (format!("gini@{depth}"), gini)])
     }
 }
 

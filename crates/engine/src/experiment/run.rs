@@ -199,7 +199,7 @@ impl<'a> Judge<'a> {
         accuracy.rows.extend(self.beyond.rows(&self.cases.list, &judged, LIST_DEPTH));
         accuracy.complete(&mut row, &self.units, self.seed);
         let lists: Vec<Vec<ItemIx>> = judged.into_iter().map(|judged| judged.top).collect();
-        row.metrics.extend(self.beyond.metrics(&lists, LIST_DEPTH));
+        row.metrics.extend(self.beyond.together(&lists, LIST_DEPTH));
         row.score_microseconds_per_user = microseconds(&self.cases, scorer);
         row.peak_rss_bytes = peak_rss_bytes();
         (row, accuracy)

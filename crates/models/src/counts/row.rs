@@ -265,6 +265,11 @@ mod tests {
                 prop_assert_eq!(row.get(key), map.get(&key).copied().unwrap_or(0));
             }
             prop_assert_eq!(row.sorted(), map.clone().into_iter().collect::<Vec<_>>());
+            // Keys that were never counted too, beside and between those that were.
+            let near = map.keys().flat_map(|&key| [key.saturating_sub(1), key.saturating_add(1)]).chain(0..300);
+            for key in near {
+                prop_assert_eq!(row.get(key), map.get(&key).copied().unwrap_or(0));
+            }
             prop_assert_eq!((row.len(), row.total()), (map.len(), map.values().sum::<u64>()));
             let stored = postcard::to_allocvec(&row).unwrap();
             prop_assert_eq!(postcard::from_bytes::<CountRow>(&stored).unwrap(), row.clone());

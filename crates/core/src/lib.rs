@@ -15,7 +15,7 @@ pub mod storage;
 pub mod user;
 
 pub use clock::{Clock, SystemClock, TestClock};
-pub use decision::{Decision, DecisionId, ShownItem};
+pub use decision::{Decision, DecisionId, ShownItem, decision_id, decision_time, ids_within};
 pub use event::{Event, EventInput, TimeInput};
 pub use ids::{ActorIx, ExternalId, ItemIx};
 pub use interaction::{Interaction, Weight};

@@ -232,11 +232,20 @@ pub fn each_case<R: Send>(
     judged.collect()
 }
 
-/// The best `count` items of an array of scores that `is_eligible`, best first; ties by number, so that the order is deterministic.
-pub fn best_items(values: &[f32], count: usize, is_eligible: impl Fn(ItemIx) -> bool) -> Vec<ItemIx> {
+/// All items of an array of scores, with them.
+pub fn scored(values: &[f32]) -> impl Iterator<Item = (ItemIx, f32)> {
+    (0..).zip(values.iter().copied())
+}
+
+/// The best `count` of items with scores that `is_eligible`, best first; ties by number, so that the order is deterministic.
+pub fn best_items(
+    items: impl Iterator<Item = (ItemIx, f32)>,
+    count: usize,
+    is_eligible: impl Fn(ItemIx) -> bool,
+) -> Vec<ItemIx> {
     let mut best: std::collections::BinaryHeap<std::cmp::Reverse<Place>> =
         std::collections::BinaryHeap::with_capacity(count + 1);
-    for (item, &score) in (0..).zip(values) {
+    for (item, score) in items {
         let place = Place { score, item };
         let is_better = best.len() < count || best.peek().is_some_and(|worst| place > worst.0);
         if is_better && is_eligible(item) {
@@ -292,8 +301,8 @@ mod tests {
     #[test]
     fn best_items_are_sorted_with_ties_by_number() {
         let values = [0.5, 0.9, 0.5, -1.0, 0.5];
-        assert_eq!(best_items(&values, 3, |_| true), [1, 0, 2]);
-        assert_eq!(best_items(&values, 3, |item| item != 0), [1, 2, 4]);
-        assert_eq!(best_items(&values, 9, |_| true).len(), 5);
+        assert_eq!(best_items(scored(&values), 3, |_| true), [1, 0, 2]);
+        assert_eq!(best_items(scored(&values), 3, |item| item != 0), [1, 2, 4]);
+        assert_eq!(best_items(scored(&values), 9, |_| true).len(), 5);
     }
 }

@@ -149,7 +149,6 @@ fn decision_batch(batch: u64) -> Batch {
     };
     let decision = |n: u64| Decision {
         id: Uuid::from_u128(u128::from(START_MS + n) << 80 | 7 << 76 | u128::from(scatter(n))),
-        time_ms: (START_MS + n) as i64,
         actor: Some((scatter(n) % u64::from(ACTORS)) as u32),
         surface: Some("home".into()),
         model: "fusion-1".into(),

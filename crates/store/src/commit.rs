@@ -1,14 +1,17 @@
 //! Writing a batch in one transaction.
 
+use std::collections::HashSet;
+
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, params};
 use zhiyin_core::{
-    Decision, limits,
+    ActorIx, limits,
     storage::{ActorRow, Appended, Batch, HighWater, ItemRow, RejectedEvent, StagedEvent},
 };
 
 use crate::{
-    encode::{self, Shown, actor_kind, json, signed},
-    outcomes::{self, Claim, Described, HOUR_MS, Totals},
+    decisions,
+    encode::{self, actor_kind, json, signed},
+    outcomes::{self, Claim, Described, Totals},
 };
 
 /// A set of dense numbers, one bit each.
@@ -59,7 +62,9 @@ pub fn commit(writer: &mut Writer, batch: &Batch) -> rusqlite::Result<Vec<Append
     write_items(&transaction, &batch.items, &mut marks)?;
     let appended = append_events(&transaction, &batch.events, &mut marks, &mut totals)?;
     write_rejected(&transaction, &batch.rejected)?;
-    append_decisions(&transaction, &batch.decisions, &mut totals)?;
+    let new_actors: HashSet<ActorIx> = batch.actors.iter().map(|row| row.ix).collect();
+    let exists = |actor| writer.actors.has(actor) || new_actors.contains(&actor);
+    decisions::append(&transaction, &batch.decisions, exists, &mut totals)?;
     totals.write(&transaction)?;
     if let Some((file_hash, line)) = &batch.import_mark {
         let mut mark = transaction.prepare_cached("INSERT OR REPLACE INTO imports VALUES (?1, ?2)")?;
@@ -158,51 +163,6 @@ fn write_rejected(transaction: &Transaction<'_>, rejected: &[RejectedEvent]) -> 
     let newest = transaction.last_insert_rowid();
     let mut trim = transaction.prepare_cached("DELETE FROM rejected WHERE row <= ?1")?;
     trim.execute([newest - i64::try_from(limits::REJECTED_ROWS_MAX).unwrap_or(i64::MAX)])?;
-    Ok(())
-}
-
-fn append_decisions(
-    transaction: &Transaction<'_>,
-    decisions: &[Decision],
-    totals: &mut Totals,
-) -> rusqlite::Result<()> {
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO decisions (id, time_ms, actor, surface, model, arm, fallback, shown)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE ?3 IS NULL OR EXISTS (SELECT 1 FROM actors WHERE ix = ?3)
-         ON CONFLICT (id) DO NOTHING",
-    )?;
-    for decision in decisions {
-        let shown = Shown::of(&decision.items);
-        let rows = insert.execute(params![
-            decision.id.as_bytes(),
-            decision.time_ms,
-            decision.actor,
-            decision.surface,
-            decision.model,
-            decision.arm,
-            decision.fallback,
-            json(&shown)?,
-        ])?;
-        if rows == 1 {
-            count_decision(transaction, totals, decision, shown)?;
-        }
-    }
-    Ok(())
-}
-
-/// Counts a new decision, and the events that were there before it.
-fn count_decision(
-    transaction: &Transaction<'_>,
-    totals: &mut Totals,
-    decision: &Decision,
-    shown: Shown,
-) -> rusqlite::Result<()> {
-    let hour = decision.time_ms.div_euclid(HOUR_MS);
-    let described = Described { id: decision.id, hour, model: decision.model.clone(), shown };
-    totals.add_impressions(&described, 1);
-    for claim in outcomes::claims_on(transaction, decision.id)? {
-        outcomes::join(transaction, totals, &described, &claim)?;
-    }
     Ok(())
 }
 

@@ -148,19 +148,18 @@ pub fn actor_kind_at(row: &Row<'_>, column: usize) -> rusqlite::Result<ActorKind
 }
 
 /// Columns that [`decision_at`] reads, in its order.
-pub const DECISION_COLUMNS: &str = "id, time_ms, actor, surface, model, arm, fallback, shown";
+pub const DECISION_COLUMNS: &str = "id, actor, surface, model, arm, fallback, shown";
 
 /// A decision from [`DECISION_COLUMNS`].
 pub fn decision_at(row: &Row<'_>) -> rusqlite::Result<Decision> {
     Ok(Decision {
         id: decision_id(row, 0)?,
-        time_ms: row.get(1)?,
-        actor: row.get(2)?,
-        surface: row.get(3)?,
-        model: row.get(4)?,
-        arm: row.get(5)?,
-        fallback: row.get(6)?,
-        items: shown(row, 7)?.into_items(),
+        actor: row.get(1)?,
+        surface: row.get(2)?,
+        model: row.get(3)?,
+        arm: row.get(4)?,
+        fallback: row.get(5)?,
+        items: shown(row, 6)?.into_items(),
     })
 }
 

@@ -5,6 +5,7 @@ use zhiyin_core::{ActorIx, storage::Erased};
 
 use crate::{
     commit::Writer,
+    decisions,
     outcomes::{self, Described, Totals},
     read,
 };
@@ -27,9 +28,9 @@ fn erase_actors(connection: &mut Connection, actors: &[ActorIx]) -> rusqlite::Re
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut erased = Erased::default();
     let mut totals = Totals::default();
+    erased.decisions = decisions::erase(&transaction, &mut totals, actors)?;
     for &actor in actors {
         erased.events += erase_events(&transaction, &mut totals, actor)?;
-        erased.decisions += erase_decisions(&transaction, &mut totals, actor)?;
         erased.actors += erase_actor(&transaction, actor)?;
     }
     totals.write(&transaction)?;
@@ -49,15 +50,6 @@ fn erase_events(transaction: &Transaction<'_>, totals: &mut Totals, actor: Actor
         delete.execute([position])?;
     }
     Ok(positions.len() as u64)
-}
-
-fn erase_decisions(transaction: &Transaction<'_>, totals: &mut Totals, actor: ActorIx) -> rusqlite::Result<u64> {
-    let mut find = transaction.prepare_cached("SELECT id, time_ms, model, shown FROM decisions WHERE actor = ?1")?;
-    let decisions = find.query_map([actor], Described::at)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    for decision in &decisions {
-        outcomes::forget(transaction, totals, decision)?;
-    }
-    delete(transaction, "DELETE FROM decisions WHERE actor = ?1", actor)
 }
 
 fn erase_actor(transaction: &Transaction<'_>, actor: ActorIx) -> rusqlite::Result<u64> {

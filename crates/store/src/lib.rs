@@ -12,6 +12,7 @@
 //! open or after a crash), `zhiyin.lock` (its lock tells that a process owns the folder; the file itself stays).
 
 mod commit;
+mod decisions;
 mod encode;
 mod erase;
 mod error;

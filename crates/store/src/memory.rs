@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use zhiyin_core::{
     ActorIx, Decision, DecisionId, ExternalId, ItemIx,
     clock::Millis,
-    limits,
+    ids_within, limits,
     storage::{
         ActorKind, ActorRow, Appended, Batch, Erased, HighWater, ItemRow, LoggedEvent, OutcomeRow, Position,
         RejectedEvent, StagedEvent, Storage, StorageError,
@@ -22,8 +22,8 @@ use zhiyin_core::{
 
 use crate::{
     encode::Shown,
-    outcomes::{self, Claim, Counts, Described, HOUR_MS, Totals},
-    read, store,
+    outcomes::{self, Claim, Counts, Described, Totals},
+    store,
 };
 
 /// Storage in memory.
@@ -40,8 +40,7 @@ struct State {
     event_ids: HashSet<ExternalId>,
     rejected: BTreeMap<u64, RejectedEvent>,
     rejected_next: u64,
-    decisions: BTreeMap<(Millis, DecisionId), Decision>,
-    decision_times: HashMap<DecisionId, Millis>,
+    decisions: BTreeMap<DecisionId, Decision>,
     imports: HashMap<String, u64>,
     marks: HighWater,
 }
@@ -58,7 +57,6 @@ impl Default for State {
             rejected: BTreeMap::new(),
             rejected_next: 1,
             decisions: BTreeMap::new(),
-            decision_times: HashMap::new(),
             imports: HashMap::new(),
             marks: HighWater { next_actor: 0, next_item: 0, next_position: 1 },
         }
@@ -181,11 +179,10 @@ impl State {
 
     fn append_decision(&mut self, decision: &Decision) {
         let is_erased = decision.actor.is_some_and(|actor| !self.actors.contains_key(&actor));
-        if is_erased || self.decision_times.contains_key(&decision.id) {
+        if is_erased || self.decisions.contains_key(&decision.id) {
             return;
         }
-        self.decision_times.insert(decision.id, decision.time_ms);
-        self.decisions.insert((decision.time_ms, decision.id), decision.clone());
+        self.decisions.insert(decision.id, decision.clone());
     }
 
     fn erase(&mut self, actor: ActorIx) -> Erased {
@@ -198,7 +195,6 @@ impl State {
         let decisions: Vec<_> = theirs.map(|(&key, _)| key).collect();
         for key in &decisions {
             self.decisions.remove(key);
-            self.decision_times.remove(&key.1);
         }
         let row = self.actors.remove(&actor);
         if let Some(row) = &row {
@@ -227,7 +223,7 @@ impl State {
         let claims = self.claims();
         let mut totals = Totals::default();
         for decision in self.decisions.values() {
-            let hour = decision.time_ms.div_euclid(HOUR_MS);
+            let hour = outcomes::hour_of(decision.id);
             if !(first..=last).contains(&hour) {
                 continue;
             }
@@ -289,11 +285,9 @@ impl Storage for MemoryStorage {
         limit: usize,
     ) -> Result<Vec<Decision>, StorageError> {
         let state = self.0.lock();
-        let time_of = |id: DecisionId| state.decision_times.get(&id).copied().unwrap_or_else(|| read::time_in(id));
-        let cursor = after.map(|id| (time_of(id), id));
-        let wanted = |key: &(Millis, DecisionId)| window_ms.contains(&key.0) && cursor.is_none_or(|after| *key > after);
-        let rows = state.decisions.iter().filter(|(key, _)| wanted(key)).take(limit);
-        Ok(rows.map(|(_, decision)| decision.clone()).collect())
+        let Some((first, last)) = ids_within(&window_ms) else { return Ok(Vec::new()) };
+        let later = state.decisions.range(first..=last).filter(|(id, _)| after.is_none_or(|after| **id > after));
+        Ok(later.take(limit).map(|(_, decision)| decision.clone()).collect())
     }
 
     fn outcomes(&self, window_ms: Range<Millis>) -> Result<Vec<OutcomeRow>, StorageError> {

@@ -16,7 +16,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use zhiyin_core::{
     DecisionId, ItemIx, Kind,
     clock::Millis,
+    decision_time,
     event::EventDetails,
+    ids_within,
     storage::{OutcomeCounts, OutcomeRow},
 };
 
@@ -236,19 +238,15 @@ pub struct Described {
 }
 
 impl Described {
-    /// Reads it from the columns id, time_ms, model, shown.
+    /// Reads it from the columns id, model, shown.
     pub fn at(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: encode::decision_id(row, 0)?,
-            hour: row.get::<_, Millis>(1)?.div_euclid(HOUR_MS),
-            model: row.get(2)?,
-            shown: encode::shown(row, 3)?,
-        })
+        let id = encode::decision_id(row, 0)?;
+        Ok(Self { id, hour: hour_of(id), model: row.get(1)?, shown: encode::shown(row, 2)? })
     }
 
     /// Looks a decision up.
     pub fn find(connection: &Connection, id: DecisionId) -> rusqlite::Result<Option<Self>> {
-        let mut find = connection.prepare_cached("SELECT id, time_ms, model, shown FROM decisions WHERE id = ?1")?;
+        let mut find = connection.prepare_cached("SELECT id, model, shown FROM decisions WHERE id = ?1")?;
         find.query_row([id.as_bytes()], Self::at).optional()
     }
 }
@@ -310,6 +308,11 @@ pub fn forget(connection: &Connection, totals: &mut Totals, decision: &Described
     Ok(())
 }
 
+/// The hour of a decision.
+pub fn hour_of(decision: DecisionId) -> i64 {
+    decision_time(decision).div_euclid(HOUR_MS)
+}
+
 /// The hours that a window touches, first to last; none for an empty window.
 pub fn hours(window_ms: &Range<Millis>) -> Option<(i64, i64)> {
     (!window_ms.is_empty()).then(|| (window_ms.start.div_euclid(HOUR_MS), (window_ms.end - 1).div_euclid(HOUR_MS)))
@@ -340,11 +343,13 @@ pub fn summed(connection: &Connection, window_ms: &Range<Millis>) -> rusqlite::R
 
 /// Counts the outcomes of a window anew from the decisions and the events, without looking at what was summed.
 pub fn recounted(connection: &Connection, window_ms: &Range<Millis>) -> rusqlite::Result<Vec<OutcomeRow>> {
-    let Some((first, last)) = hours(window_ms) else { return Ok(Vec::new()) };
-    let mut find =
-        connection.prepare_cached("SELECT id, time_ms, model, shown FROM decisions WHERE time_ms BETWEEN ?1 AND ?2")?;
-    let last_ms = last.saturating_add(1).saturating_mul(HOUR_MS).saturating_sub(1);
-    let mut rows = find.query([first.saturating_mul(HOUR_MS), last_ms])?;
+    let whole =
+        |(first, last): (i64, i64)| first.saturating_mul(HOUR_MS)..last.saturating_add(1).saturating_mul(HOUR_MS);
+    let Some((first, last)) = hours(window_ms).map(whole).and_then(|window_ms| ids_within(&window_ms)) else {
+        return Ok(Vec::new());
+    };
+    let mut find = connection.prepare_cached("SELECT id, model, shown FROM decisions WHERE id BETWEEN ?1 AND ?2")?;
+    let mut rows = find.query([first.as_bytes(), last.as_bytes()])?;
     let mut totals = Totals::default();
     while let Some(row) = rows.next()? {
         let decision = Described::at(row)?;

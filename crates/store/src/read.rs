@@ -1,16 +1,13 @@
-//! Reading: pages of the log, of the catalogue, of actors, decisions and refused events.
-
-use std::ops::Range;
+//! Reading: pages of the log, of the catalogue, of actors and refused events.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use zhiyin_core::{
-    ActorIx, Decision, DecisionId, Event, ItemIx, Kind,
-    clock::Millis,
+    ActorIx, Event, ItemIx, Kind,
     storage::{ActorKind, ActorRow, ItemRow, LoggedEvent, Position, RejectedEvent, StagedEvent},
 };
 
 use crate::{
-    encode::{self, DECISION_COLUMNS, from_json, signed, unsigned},
+    encode::{self, from_json, signed, unsigned},
     error::unreadable,
 };
 
@@ -20,7 +17,8 @@ const SELECT_EVENTS: &str =
         a.kind, a.id, i.id
     FROM events e CROSS JOIN actors a ON a.ix = e.actor LEFT JOIN items i ON i.ix = e.item";
 
-fn page(limit: usize) -> i64 {
+/// A limit for a statement.
+pub fn page(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
@@ -116,39 +114,6 @@ pub fn rejected(
         Ok((unsigned(row, 0)?, event))
     };
     find.query_map(params![before.map_or(i64::MAX, signed), page(limit)], event)?.collect()
-}
-
-pub fn decisions(
-    connection: &Connection,
-    window_ms: &Range<Millis>,
-    after: Option<DecisionId>,
-    limit: usize,
-) -> rusqlite::Result<Vec<Decision>> {
-    // Pages go on by (time, id). A cursor whose decision was erased meanwhile goes on by the time that its id carries.
-    let cursor = after.map(|id| time_of(connection, id).map(|time| (time, id))).transpose()?;
-    let start = cursor.map_or(window_ms.start, |(time, _)| time.max(window_ms.start));
-    let sql = format!(
-        "SELECT {DECISION_COLUMNS} FROM decisions
-         WHERE time_ms >= ?1 AND time_ms < ?2 AND (?3 IS NULL OR (time_ms, id) > (?4, ?3))
-         ORDER BY time_ms, id LIMIT ?5"
-    );
-    let id = cursor.as_ref().map(|(_, id)| id.as_bytes().as_slice());
-    let parameters = params![start, window_ms.end, id, cursor.map(|(time, _)| time), page(limit)];
-    connection.prepare_cached(&sql)?.query_map(parameters, encode::decision_at)?.collect()
-}
-
-fn time_of(connection: &Connection, id: DecisionId) -> rusqlite::Result<Millis> {
-    let mut find = connection.prepare_cached("SELECT time_ms FROM decisions WHERE id = ?1")?;
-    let known = find.query_row([id.as_bytes()], |row| row.get(0)).optional()?;
-    Ok(known.unwrap_or_else(|| time_in(id)))
-}
-
-/// The milliseconds that a UUID of version 7 begins with; for any other the least time, so that a page starts from the beginning.
-pub fn time_in(id: DecisionId) -> Millis {
-    if id.get_version_num() != 7 {
-        return Millis::MIN;
-    }
-    Millis::try_from(id.as_u128() >> 80).unwrap_or(Millis::MAX)
 }
 
 pub fn import_progress(connection: &Connection, file_hash: &str) -> rusqlite::Result<Option<u64>> {

@@ -20,7 +20,7 @@ use zhiyin_core::{
 
 use crate::{
     commit::{self, Writer},
-    erase,
+    decisions, erase,
     error::{file_error, storage_error, unusable},
     open, outcomes, read,
 };
@@ -265,7 +265,7 @@ impl Storage for Store {
         after: Option<DecisionId>,
         limit: usize,
     ) -> Result<Vec<Decision>, StorageError> {
-        self.read(|connection| read::decisions(connection, &window_ms, after, limit))
+        self.read(|connection| decisions::within(connection, &window_ms, after, limit))
     }
 
     fn outcomes(&self, window_ms: Range<Millis>) -> Result<Vec<OutcomeRow>, StorageError> {

@@ -6,7 +6,7 @@ use common::*;
 use rusqlite::Connection;
 use zhiyin_core::{
     Event, Kind,
-    storage::{Appended, Batch, HighWater, ItemRow, RejectedEvent, StagedEvent, Storage},
+    storage::{Appended, Batch, Erased, HighWater, ItemRow, RejectedEvent, StagedEvent, Storage},
 };
 use zhiyin_store::{Scope, Scopes, Store};
 
@@ -52,12 +52,18 @@ fn check(store: &Store) {
 }
 
 #[test]
-fn a_store_of_schema_version_1_opens() {
-    let (folder, store) = written_by(include_str!("golden/v1.sql"));
-    check(&store);
-    let batch =
-        Batch { events: vec![event("e-5", Kind::View, 0, 0), event("e-1", Kind::View, 0, 0)], ..Batch::default() };
-    assert_eq!(store.commit(&batch).unwrap(), [Appended::At(5), Appended::Duplicate]);
-    drop(store);
-    assert_eq!(open(folder.path()).last_position().unwrap(), 5);
+fn a_store_of_each_schema_version_opens_and_goes_on() {
+    for golden in [include_str!("golden/v1.sql"), include_str!("golden/v2.sql")] {
+        let (folder, store) = written_by(golden);
+        check(&store);
+        let batch =
+            Batch { events: vec![event("e-5", Kind::View, 0, 0), event("e-1", Kind::View, 0, 0)], ..Batch::default() };
+        assert_eq!(store.commit(&batch).unwrap(), [Appended::At(5), Appended::Duplicate]);
+        drop(store);
+        let store = open(folder.path());
+        assert_eq!(store.last_position().unwrap(), 5);
+        assert_eq!(store.erase(&[0]).unwrap(), Erased { events: 3, decisions: 1, actors: 1 });
+        assert_eq!(store.decisions(ALWAYS, None, 10).unwrap().len(), 1, "that of nobody in particular");
+        assert_eq!(store.outcomes(ALWAYS).unwrap(), store.recount_outcomes(ALWAYS).unwrap());
+    }
 }

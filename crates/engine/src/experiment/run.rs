@@ -18,7 +18,7 @@ use crate::{
     fuse,
     learn::{Entry, Learned, fit_named, refit},
     progress::Progress,
-    rank::{Cases, Scorer, Scratch, best_items, each_case, target_ranks},
+    rank::{Cases, Scorer, Scratch, best_items, each_case, scored, target_ranks},
     replay::lineup,
 };
 
@@ -191,7 +191,7 @@ impl<'a> Judge<'a> {
     pub(super) fn row(&self, scorer: Scorer<'_>, mut row: ModelResult) -> (ModelResult, Accuracy) {
         let judged = each_case(&self.cases, scorer, |case, values, masked| {
             let ranks = target_ranks(values, case, self.cases.mask_history, masked);
-            let top = best_items(values, LIST_DEPTH, |item| masked.binary_search(&item).is_err());
+            let top = best_items(scored(values), LIST_DEPTH, |item| masked.binary_search(&item).is_err());
             let cold_only_ranks = self.cold_only(values, case.targets.as_slice());
             Judged { ranks, cold_only_ranks, top }
         });

@@ -15,7 +15,7 @@ mod trace;
 use std::{borrow::Cow, cell::RefCell};
 
 use uuid::Uuid;
-use zhiyin_core::{Decision, Interaction, ItemIx, KindWeights, Problem, ShownItem};
+use zhiyin_core::{Decision, Interaction, ItemIx, KindWeights, Problem, ShownItem, decision_id};
 use zhiyin_models::{Model, Query, Scores, fusion::Fusion};
 
 use self::{
@@ -159,7 +159,7 @@ impl<'a> Run<'a> {
         buffers: &mut Buffers,
         mut watch: Stopwatch,
     ) -> (Recommendations, Decision) {
-        let id = Uuid::now_v7();
+        let id = decision_id(self.plan.now_ms, rand::random());
         let lineup = self.trained.lineup(&self.state.models);
         watch.lap("hydrate");
         self.score(&lineup, buffers);
@@ -311,7 +311,6 @@ impl<'a> Run<'a> {
         });
         Decision {
             id,
-            time_ms: self.plan.now_ms,
             actor: self.asker.actor,
             surface: request.surface.clone(),
             model: self.trained.version.clone(),

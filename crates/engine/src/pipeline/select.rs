@@ -6,7 +6,12 @@ use zhiyin_core::{DecisionId, ItemIx};
 use zhiyin_models::{Scores, diversity};
 
 use super::{eligible::Eligibility, plan::Plan};
-use crate::{config::RecommendConfig, rank::best_items, state::OnlineState, trained::Trained};
+use crate::{
+    config::RecommendConfig,
+    rank::{best_items, scored},
+    state::OnlineState,
+    trained::Trained,
+};
 
 /// Candidates that diversity chooses from, per item of the list.
 const POOL_PER_ITEM: usize = 5;
@@ -64,12 +69,10 @@ impl Selection<'_> {
         };
         let is_eligible = |item| self.eligibility.objection(item).is_none();
         if fused.is_dense() {
-            return best_items(fused.values(), wanted, is_eligible);
+            return best_items(scored(fused.values()), wanted, is_eligible);
         }
-        let mut touched: Vec<ItemIx> = fused.touched().iter().copied().filter(|&item| fused.get(item) > 0.0).collect();
-        touched.sort_unstable_by(|a, b| fused.get(*b).total_cmp(&fused.get(*a)).then(a.cmp(b)));
-        touched.dedup();
-        touched.into_iter().filter(|&item| is_eligible(item)).take(wanted).collect()
+        let touched = fused.touched().iter().map(|&item| (item, fused.get(item)));
+        best_items(touched.filter(|(_, score)| *score > 0.0), wanted, is_eligible)
     }
 
     fn diversified(&self, pool: &[ItemIx], fused: &Scores) -> Vec<Selected> {
@@ -148,6 +151,6 @@ impl Selection<'_> {
                 && list.iter().all(|selected| selected.item != item)
                 && self.eligibility.objection(item).is_none()
         };
-        best_items(scores.values(), COLD_POOL, is_cold)
+        best_items(scored(scores.values()), COLD_POOL, is_cold)
     }
 }

@@ -11,7 +11,7 @@ use super::{
     select::{Selected, Slot},
 };
 use crate::{
-    rank::{Scratch, best_items},
+    rank::{Scratch, best_items, scored},
     request::{HydrateTrace, RemovedItem, ScoreTrace, SourceTrace, Trace},
 };
 
@@ -79,7 +79,7 @@ fn hydrated(run: &Run<'_>) -> HydrateTrace {
 
 fn source(run: &Run<'_>, scratch: &Scratch, place: usize) -> SourceTrace {
     let scores = &scratch.sources[place];
-    let best = best_items(scores.values(), BEST_SHOWN, |item| scores.get(item) != 0.0);
+    let best = best_items(scored(scores.values()), BEST_SHOWN, |item| scores.get(item) != 0.0);
     SourceTrace {
         name: run.fusion.sources[place].clone(),
         status: scratch.status(place, run.fusion.weights[place]).to_owned(),
@@ -97,7 +97,7 @@ fn removed(run: &Run<'_>, eligibility: &Eligibility<'_>, scratch: &Scratch, list
     let would_be_in = |item: ItemIx| scratch.fused.get(item) >= worst || worst.is_infinite();
     let values = scratch.fused.values();
     let candidates =
-        best_items(values, REMOVED_SHOWN, |item| would_be_in(item) && eligibility.objection(item).is_some());
+        best_items(scored(values), REMOVED_SHOWN, |item| would_be_in(item) && eligibility.objection(item).is_some());
     let with_reason =
         candidates.into_iter().filter_map(|item| eligibility.objection(item).map(|reason| (item, reason)));
     with_reason

@@ -82,7 +82,6 @@ pub fn decision(time_ms: i64, n: u64, actor: Option<ActorIx>, model: &str, shown
     };
     Decision {
         id: decision_id(time_ms, n),
-        time_ms,
         actor,
         surface: Some("home".into()),
         model: model.into(),

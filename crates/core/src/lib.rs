@@ -4,11 +4,13 @@
 
 pub mod clock;
 pub mod decision;
+pub mod encoder;
 pub mod event;
 pub mod ids;
 pub mod interaction;
 pub mod item;
 pub mod kind;
+pub mod language;
 pub mod limits;
 pub mod problem;
 pub mod storage;
@@ -16,6 +18,7 @@ pub mod user;
 
 pub use clock::{Clock, SystemClock, TestClock};
 pub use decision::{Decision, DecisionId, ShownItem, decision_id, decision_time, ids_within};
+pub use encoder::{EncodeError, Encoder};
 pub use event::{Event, EventInput, TimeInput};
 pub use ids::{ActorIx, ExternalId, ItemIx};
 pub use interaction::{Interaction, Weight};

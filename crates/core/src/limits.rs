@@ -46,3 +46,13 @@ pub const HISTORY_MAX: usize = 256;
 pub const FOLD_WINDOW_MAX: usize = 64;
 /// Rejected events that are kept for inspection; the oldest go first.
 pub const REJECTED_ROWS_MAX: usize = 100_000;
+/// Messages of one request to a language model.
+pub const MESSAGES_MAX: usize = 64;
+/// Bytes of all messages of one request to a language model.
+pub const PROMPT_BYTES_MAX: usize = 256 * 1024;
+/// Tokens that a language model writes in one request.
+pub const GENERATED_TOKENS_MAX: u32 = 4_096;
+/// Continuations that a language model scores in one request.
+pub const CONTINUATIONS_MAX: usize = 1_024;
+/// Bytes of a grammar or JSON schema.
+pub const GRAMMAR_BYTES_MAX: usize = 64 * 1024;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use zhiyin_models::{
     Dataset, FitError, Model, Online, bayes, content, cooccurrence, ease, ials, linear, markov, popularity, repeat,
-    session_knn, slist, user_knn,
+    session_knn, slist, text, user_knn,
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Names of all single models, in the order in which they are reported.
-pub const MODELS: [&str; 12] = [
+pub const MODELS: [&str; 13] = [
     "popularity",
     "markov",
     "bayes",
@@ -23,6 +23,7 @@ pub const MODELS: [&str; 12] = [
     "session-knn",
     "user-knn",
     "content",
+    "text",
     "repeat",
     "ease",
     "slist",
@@ -86,6 +87,7 @@ pub enum BatchModel {
     Slist(slist::Slist),
     Ials(ials::Ials),
     Content(content::Content),
+    Text(text::Text),
 }
 
 impl BatchModel {
@@ -97,6 +99,7 @@ impl BatchModel {
             BatchModel::Slist(model) => model,
             BatchModel::Ials(model) => model,
             BatchModel::Content(model) => model,
+            BatchModel::Text(model) => model,
         }
     }
 }
@@ -142,6 +145,7 @@ learner!(session_knn, SessionKnn, |d, p| Ok(session_knn::SessionKnn::fit(d, p)),
 learner!(user_knn, UserKnn, |d, p| Ok(user_knn::UserKnn::fit(d, p)), online);
 learner!(repeat, Repeat, |d, p| Ok(repeat::Repeat::fit(d, p)), online);
 learner!(content, Content, |d, p| Ok(content::Content::fit(d, p)), |m| batch(BatchModel::Content(m)));
+learner!(text, Text, text::Text::fit, |m| batch(BatchModel::Text(m)));
 learner!(linear, LinearModel, linear::LinearModel::fit, |m| batch(BatchModel::Linear(m)));
 learner!(ease, Ease, ease::Ease::fit, |m| batch(BatchModel::Ease(m)));
 learner!(slist, Slist, slist::Slist::fit, |m| batch(BatchModel::Slist(m)));
@@ -177,6 +181,7 @@ pub fn fit_named(name: &str, data: &Dataset, validation: &Cases<'_>, tune: Tune)
         "session-knn" => fit_tuned::<session_knn::SessionKnn>(data, validation, tune),
         "user-knn" => fit_tuned::<user_knn::UserKnn>(data, validation, tune),
         "content" => fit_tuned::<content::Content>(data, validation, tune),
+        "text" => fit_tuned::<text::Text>(data, validation, tune),
         "repeat" => fit_tuned::<repeat::Repeat>(data, validation, tune),
         "ease" => fit_tuned::<ease::Ease>(data, validation, tune),
         "ials" => fit_tuned::<ials::Ials>(data, validation, tune),
@@ -202,6 +207,7 @@ pub fn refit(name: &str, data: &Dataset, params: &Value) -> Result<Learned, FitE
         "session-knn" => with::<session_knn::SessionKnn>(data, params),
         "user-knn" => with::<user_knn::UserKnn>(data, params),
         "content" => with::<content::Content>(data, params),
+        "text" => with::<text::Text>(data, params),
         "repeat" => with::<repeat::Repeat>(data, params),
         "ease" => with::<ease::Ease>(data, params),
         "ials" => with::<ials::Ials>(data, params),

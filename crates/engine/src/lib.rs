@@ -9,6 +9,7 @@ pub mod catalogue;
 #[cfg(test)]
 mod checks;
 pub mod clean;
+mod cold_weight;
 pub mod config;
 pub mod cost;
 pub mod engine;

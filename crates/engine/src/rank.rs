@@ -12,6 +12,8 @@ use zhiyin_models::{
     fusion::{Fusion, Standard},
 };
 
+use crate::cold_weight::ColdWeight;
+
 /// One thing to predict: what did this actor choose next?
 #[derive(Clone, Debug)]
 pub struct Case<'a> {
@@ -74,6 +76,15 @@ pub enum Scorer<'a> {
         /// The weights.
         fusion: &'a Fusion,
     },
+    /// The same, with a weight of their own for cold items.
+    Warmed {
+        /// The models, in the order of the fusion's weights.
+        lineup: &'a [Option<&'a dyn Model>],
+        /// The weights.
+        fusion: &'a Fusion,
+        /// What cold items get.
+        cold: ColdWeight<'a>,
+    },
 }
 
 /// Time that all sources of one request may take together; those that would start later are left out.
@@ -107,6 +118,8 @@ pub struct Scratch {
     pub sources: Vec<Scores>,
     /// The sum.
     pub fused: Scores,
+    /// What finds cold items.
+    pub finder: Scores,
     /// How each source was standardised for this query.
     pub standard: Vec<Standard>,
     /// Microseconds by source.
@@ -169,6 +182,10 @@ impl Scorer<'_> {
                 model.score(query, &mut scratch.fused);
             }
             Scorer::Fused { lineup, fusion } => score_sources(lineup, fusion, query, n_items, &Guard::none(), scratch),
+            Scorer::Warmed { lineup, fusion, cold } => {
+                score_sources(lineup, fusion, query, n_items, &Guard::none(), scratch);
+                cold.add(query, &mut scratch.fused, &mut scratch.finder);
+            }
         }
     }
 }

@@ -66,6 +66,7 @@ impl<'a> Prefixes<'a> {
         let mut set = Dataset::from_histories(self.data.items.clone(), histories);
         set.segments.clone_from(&self.data.segments);
         set.friends.clone_from(&self.data.friends);
+        set.vectors.clone_from(&self.data.vectors);
         set
     }
 }

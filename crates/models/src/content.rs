@@ -8,7 +8,7 @@
 //! sum of the squares of the terms' frequencies, half a second for 12,000 product titles; catalogues beyond some 300,000 items want
 //! a dense encoder instead.
 
-mod index;
+pub(crate) mod index;
 mod lists;
 pub mod tokens;
 

@@ -4,6 +4,8 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use zhiyin_core::{ActorIx, Interaction, ItemIx};
 
+use crate::ItemVectors;
+
 /// Where the histories of actors are looked up.
 pub trait Histories: Sync {
     /// The remembered interactions of an actor, oldest first; empty for an unknown one.
@@ -74,6 +76,9 @@ pub struct Dataset {
     pub segments: Vec<u32>,
     /// Friends of each actor, or empty.
     pub friends: Vec<Vec<ActorIx>>,
+    /// What an encoder made of the items' texts, or nothing. Derived, so it isn't stored.
+    #[serde(skip)]
+    pub vectors: ItemVectors,
 }
 
 impl Dataset {

@@ -114,12 +114,12 @@ impl Ials {
             update(&mut actors, &by_actor, &items, &params)?;
             update(&mut items, &by_item, &actors, &params)?;
         }
-        let gram = scaled_gram(&items, &params);
-        let Some((spectrum, basis)) = linalg::eigen(&gram, params.dimensions) else {
+        let Some((spectrum, basis)) = eigenbasis(&scaled_gram(&items, &params), params.dimensions) else {
             return Err(FitError::Numerical { model: NAME, detail: "the item vectors have no eigenbasis".into() });
         };
-        linalg::rotate(&mut items, &basis, params.dimensions);
-        Ok(Self { params, items, spectrum })
+        let mut rotated = vec![0.0; items.len()];
+        linalg::multiply_transposed(&items, &basis, params.dimensions, &mut rotated);
+        Ok(Self { params, items: rotated, spectrum })
     }
 
     /// The hyper-parameters in use.
@@ -268,6 +268,14 @@ fn scaled_gram(vectors: &[f32], params: &Params) -> Vec<f32> {
     let mut gram = linalg::gram(vectors, params.dimensions);
     gram.iter_mut().for_each(|value| *value *= params.unobserved_weight);
     gram
+}
+
+/// Eigenvalues of a Gram matrix, none below 0, and its unit eigenvectors as rows.
+fn eigenbasis(gram: &[f32], d: usize) -> Option<(Vec<f32>, Vec<f32>)> {
+    let gram: Vec<f64> = gram.iter().map(|&value| f64::from(value)).collect();
+    let (values, vectors) = linalg::eigen(&gram, d)?;
+    let values = values.into_iter().map(|value| value.max(0.0) as f32).collect();
+    Some((values, vectors.into_iter().map(|value| value as f32).collect()))
 }
 
 /// Moves every vector of one side to its optimum, block by block, the other side being fixed.

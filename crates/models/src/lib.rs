@@ -30,9 +30,13 @@ pub mod repeat;
 pub mod scores;
 pub mod session_knn;
 pub mod slist;
+pub mod text;
 pub mod transforms;
 pub mod user_knn;
+pub mod vectors;
+pub mod whitening;
 
 pub use dataset::{Dataset, Histories, ItemFacts};
 pub use model::{Cause, Contribution, FitError, Model, Online, Query, Step};
 pub use scores::Scores;
+pub use vectors::ItemVectors;

@@ -3,14 +3,17 @@
 //! Only what the linear models need, up to about 30,000 rows: one matrix of n² floats and strips of n × 256. The matrix library stays
 //! hidden here. Work is spread over the current rayon pool; results do not depend on the number of threads.
 
+mod spectral;
+
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::solvers::DenseSolveCore;
 use faer::reborrow::{IntoConst, ReborrowMut};
-use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
+use faer::{Accum, MatMut, MatRef, Par, Side};
 use rayon::prelude::*;
 
 use crate::kernels::{self, PANEL_WIDTH};
+pub use spectral::{eigen, multiply_transposed};
 
 /// Columns that one step of the inverse eliminates: wide enough that the update runs at the speed of a matrix product.
 const PIVOT_BLOCK: usize = 256;
@@ -301,25 +304,6 @@ pub fn gram(a: &[f32], width: usize) -> Vec<f32> {
     })
 }
 
-/// Eigenvalues of a small symmetric n × n matrix (lower triangle used), none below 0, and its eigenvectors: column k, row by row, belongs
-/// to value k. None if the iteration doesn't converge.
-pub fn eigen(a: &[f32], n: usize) -> Option<(Vec<f32>, Vec<f32>)> {
-    let matrix = Mat::from_fn(n, n, |row, column| f64::from(a[row * n + column]));
-    let found = matrix.self_adjoint_eigen(Side::Lower).ok()?;
-    let values = (0..n).map(|k| found.S()[k].max(0.0) as f32).collect();
-    let vectors = (0..n * n).map(|at| found.U()[(at / n, at % n)] as f32).collect();
-    Some((values, vectors))
-}
-
-/// Replaces every row of n numbers by its product with an n × n matrix.
-pub fn rotate(rows: &mut [f32], matrix: &[f32], n: usize) {
-    rows.par_chunks_mut(n).for_each(|row| {
-        let mut rotated = vec![0.0; n];
-        row.iter().zip(matrix.chunks_exact(n)).for_each(|(value, line)| kernels::axpy(*value, line, &mut rotated));
-        row.copy_from_slice(&rotated);
-    });
-}
-
 /// Factors a small symmetric matrix (row by row, lower triangle used) as LLᵀ in place. False when it isn't positive definite.
 pub fn cholesky(a: &mut [f32], n: usize) -> bool {
     for i in 0..n {
@@ -495,20 +479,6 @@ mod tests {
             prop_assert!(cholesky(&mut factor, n));
             cholesky_solve(&factor, n, &mut b);
             prop_assert!(b.iter().zip(&x).all(|(a, b)| (a - b).abs() < 1e-3));
-        }
-
-        #[test]
-        fn the_eigenbasis_makes_a_matrix_diagonal(n in 1usize..30, seed in any::<u32>()) {
-            let matrix = planted(n, seed);
-            let full: Vec<f32> = (0..n * n).map(|at| matrix.get(at / n, at % n)).collect();
-            let (values, basis) = eigen(&full, n).unwrap();
-            // The rows of AU are those of UΛ.
-            let mut product = full.clone();
-            rotate(&mut product, &basis, n);
-            let scale = values.iter().fold(1.0f32, |most, value| most.max(*value));
-            for at in 0..n * n {
-                prop_assert!((product[at] - basis[at] * values[at % n]).abs() < 1e-4 * scale);
-            }
         }
 
         #[test]

@@ -9,7 +9,7 @@
 //! never wait for it; a folder must lie on a file system with working locks and shared memory, so not on NFS.
 //!
 //! Files in the folder: `zhiyin.db` (open it with any SQL tool), `zhiyin.db-wal` and `zhiyin.db-shm` (belong to it while the store is
-//! open or after a crash), `zhiyin.lock` (its lock tells that a process owns the folder; the file itself stays).
+//! open or after a crash), `language.db` with the same companions (see [`language`]), `zhiyin.lock` (its lock tells that a process owns the folder; the file itself stays).
 
 mod commit;
 mod decisions;
@@ -18,6 +18,7 @@ mod erase;
 mod error;
 pub mod faulty;
 pub mod keys;
+pub mod language;
 pub mod memory;
 pub mod models;
 mod open;
@@ -29,6 +30,7 @@ mod store;
 
 pub use faulty::FaultyStorage;
 pub use keys::{ApiKey, KeyError, NewKey, Scope, Scopes};
+pub use language::LanguageStore;
 pub use memory::MemoryStorage;
 pub use models::LiveModel;
 pub use store::{Access, Store, StoreOptions};

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, completions, config, demo, evaluate, events, import, keys, metrics, recommend, serve, train,
+    bench, completions, config, demo, evaluate, events, import, keys, llm, metrics, recommend, serve, train,
 };
 
 /// Zhiyin, a self-hosted recommendation engine: events in, recommendations out.
@@ -41,6 +41,8 @@ pub enum Command {
     Metrics(metrics::Arguments),
     /// Create, list and revoke API keys.
     Keys(keys::Arguments),
+    /// Fetch pre-trained models and tell which are there.
+    Llm(llm::Arguments),
     /// Check or print the configuration.
     Config(config::Arguments),
     /// Tell what the data folder holds.

@@ -81,13 +81,15 @@ impl Default for ServerSection {
 pub struct DataSection {
     /// Folder of the database, the snapshot and the models.
     pub folder: PathBuf,
+    /// Folder of pre-trained models, for several data folders to share; `models` in the data folder when empty.
+    pub models_folder: PathBuf,
     /// Bytes that the database may take; beyond that events are refused as on a full disk. 0 for no limit.
     pub database_bytes_max: u64,
 }
 
 impl Default for DataSection {
     fn default() -> Self {
-        Self { folder: "zhiyin-data".into(), database_bytes_max: 0 }
+        Self { folder: "zhiyin-data".into(), models_folder: PathBuf::new(), database_bytes_max: 0 }
     }
 }
 

@@ -8,6 +8,7 @@ mod cli;
 mod client;
 mod commands;
 mod config;
+mod encoders;
 mod experiment_data;
 mod home;
 mod importer;
@@ -16,6 +17,7 @@ mod output;
 mod plot;
 mod progress;
 mod serving;
+mod vector_cache;
 
 use std::process::ExitCode;
 
@@ -24,6 +26,7 @@ use clap::Parser;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use zhiyin_core::Problem;
 use zhiyin_engine::{EngineError, experiment::ExperimentError};
+use zhiyin_weights::WeightsError;
 
 /// The allocator of the whole program.
 #[global_allocator]
@@ -57,7 +60,9 @@ fn exit_code(error: &Error) -> u8 {
     let is_problem = error.chain().any(|cause| {
         let refused = cause.downcast_ref::<EngineError>();
         let unfit = cause.downcast_ref::<ExperimentError>();
+        let unknown = cause.downcast_ref::<WeightsError>();
         cause.is::<Problem>()
+            || matches!(unknown, Some(WeightsError::UnknownModel { .. } | WeightsError::Catalogue { .. }))
             || matches!(refused, Some(EngineError::Bad(_) | EngineError::NotFound(_)))
             || matches!(unfit, Some(ExperimentError::UnknownModel(..) | ExperimentError::CutOff))
     });

@@ -4,6 +4,7 @@
 //!
 //! Rankings are over the full catalogue, ties count half, and every figure has a 95 % bootstrap interval over users.
 
+mod cold_choice;
 pub mod html;
 mod measure;
 mod prequential;

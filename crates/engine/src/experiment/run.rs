@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, time::Instant};
 use rayon::prelude::*;
 use serde_json::json;
 use zhiyin_core::ItemIx;
-use zhiyin_models::{Dataset, content::Content, fusion::Fusion};
+use zhiyin_models::{Dataset, Model, content::Content, fusion::Fusion};
 
 use super::{
-    ExperimentConfig, ExperimentError,
+    ExperimentConfig, ExperimentError, cold_choice,
     measure::{Accuracy, Beyond, Judged, interval},
     report::{ModelResult, PairedDifference},
     split::{Group, OwnedCase, Split},
@@ -93,6 +93,12 @@ impl Lineup {
         self.rows.iter().position(|row| row.model == name)
     }
 
+    /// What ranks items that nobody has met: the model by text, or else that by words.
+    fn finder(&self) -> Option<&dyn Model> {
+        let place = self.place("text").or_else(|| self.place("content"))?;
+        Some(self.models[place].model())
+    }
+
     /// Fits every model again on more data, with the hyper-parameters that were chosen.
     pub(super) fn refit(&mut self, data: &Dataset, progress: &dyn Progress) -> Result<(), ExperimentError> {
         let total = self.models.len() as u64;
@@ -139,6 +145,17 @@ pub(super) fn run_split(
         progress.stage("scoring fusion", 0, 1);
         let row = fusion_row(&fitted.fusion, &lineup_of.rows, weighing);
         let sources = lineup(&lineup_of.models);
+        if !split.cold_items.is_empty()
+            && let Some(finder) = lineup_of.finder()
+        {
+            let scorer = Scorer::Fused { lineup: &sources, fusion: &fitted.fusion };
+            let cold = cold_choice::choose(split, scorer, finder);
+            let mut row = ModelResult { model: "fusion-cold-slots".into(), ..row.clone() };
+            row.params["cold_weight"] = json!(cold.weight);
+            let (row, accuracy) = judge.row(Scorer::Warmed { lineup: &sources, fusion: &fitted.fusion, cold }, row);
+            results.push(row);
+            accuracies.push(accuracy);
+        }
         let (row, accuracy) = judge.row(Scorer::Fused { lineup: &sources, fusion: &fitted.fusion }, row);
         results.push(row);
         accuracies.push(accuracy);

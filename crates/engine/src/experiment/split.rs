@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use zhiyin_core::{ActorIx, Interaction, Item, ItemIx, User};
-use zhiyin_models::{Dataset, ItemFacts, dataset::Labels};
+use zhiyin_models::{Dataset, ItemFacts, ItemVectors, dataset::Labels};
 
 use crate::rank::{Case, Cases};
 
@@ -21,6 +21,10 @@ pub struct ExperimentData {
     pub segments: Vec<u32>,
     /// Friends of each user, or empty.
     pub friends: Vec<Vec<ActorIx>>,
+    /// What an encoder reads of each item; empty where there is nothing to read.
+    pub texts: Vec<String>,
+    /// What an encoder made of the texts, or nothing.
+    pub vectors: ItemVectors,
     /// Whether the times only tell the order within a history.
     pub order_only: bool,
 }
@@ -40,11 +44,12 @@ impl ExperimentData {
             Some(label) => segments.number(label),
             None => Dataset::NO_SEGMENT,
         };
+        let texts = items.iter().map(crate::state::encoder_text).collect();
         let items = items.iter().map(|item| crate::state::facts(item, &mut categories)).collect();
         let segments: Vec<u32> = users.iter().map(segment_of).collect();
         let has_segments = segments.iter().any(|segment| *segment != Dataset::NO_SEGMENT);
         let segments = if has_segments { segments } else { Vec::new() };
-        Self { name, items, histories, segments, order_only, ..Self::default() }
+        Self { name, items, texts, histories, segments, order_only, ..Self::default() }
     }
 }
 
@@ -96,6 +101,7 @@ pub fn dataset_of(data: &ExperimentData, histories: &[Vec<Interaction>]) -> Data
     let mut set = Dataset::from_histories(data.items.clone(), histories.iter().map(Vec::as_slice));
     set.segments.clone_from(&data.segments);
     set.friends.clone_from(&data.friends);
+    set.vectors.clone_from(&data.vectors);
     set
 }
 

@@ -178,6 +178,15 @@ fn text(item: &Item) -> String {
     parts.join(" ")
 }
 
+/// What an encoder reads of an item: title, textual attributes such as the brand, categories, tags, description, in this order, since
+/// long texts are cut off at the end. Empty for an item without any text.
+pub(crate) fn encoder_text(item: &Item) -> String {
+    let attributes = item.attributes.values().filter_map(Value::as_str);
+    let labels = item.categories.iter().chain(&item.tags).map(String::as_str);
+    let parts = std::iter::once(item.title.as_str()).chain(attributes).chain(labels).chain([item.description.as_str()]);
+    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
 fn bytes(item: &Item, facts: &ItemFacts) -> usize {
     let labels: usize = item.categories.iter().chain(&item.tags).map(|label| label.len() + size_of::<String>()).sum();
     let vector = item.vector.as_ref().map_or(0, |vector| vector.len() * size_of::<f32>());

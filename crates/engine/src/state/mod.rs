@@ -26,7 +26,7 @@ pub use effect::{Effect, Meaning};
 pub use fold::Folded;
 pub(crate) use fold::{fold_all, unfold_all};
 pub use items::Items;
-pub(crate) use items::facts;
+pub(crate) use items::{encoder_text, facts};
 pub use sequence::Sequence;
 
 use crate::{

@@ -12,7 +12,7 @@ use zhiyin_engine::{
 
 use super::import::SourceArguments;
 use crate::{
-    experiment_data,
+    encoders, experiment_data,
     output::{self, Align},
     progress::BarProgress,
 };
@@ -37,6 +37,9 @@ pub struct Arguments {
     /// Models to measure; all without it.
     #[arg(long, value_delimiter = ',')]
     models: Vec<String>,
+    /// Encoder of item texts, for the model text, or none [default: the pulled one].
+    #[arg(long, value_name = "NAME")]
+    encoder: Option<String>,
     /// Cut-offs of the metrics.
     #[arg(long, value_delimiter = ',', default_value = "5,10,20")]
     k: Vec<usize>,
@@ -88,7 +91,10 @@ fn protocols() -> impl TypedValueParser<Value = Protocol> {
 /// # Errors
 /// Files that cannot be read or written; data that doesn't suit the protocol.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let data = read(arguments)?;
+    let mut data = read(arguments)?;
+    if wants_vectors(&arguments.models) || arguments.encoder.is_some() {
+        encoders::equip(&mut data, arguments.encoder.as_deref())?;
+    }
     let config = ExperimentConfig {
         models: arguments.models.clone(),
         cut_offs: arguments.k.clone(),
@@ -114,6 +120,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         fs_err::write(path, html::page(&report))?;
     }
     Ok(())
+}
+
+/// Whether any of the models reads item texts through an encoder.
+fn wants_vectors(models: &[String]) -> bool {
+    models.is_empty() || models.iter().any(|model| model == "text" || model == "fusion")
 }
 
 fn read(arguments: &Arguments) -> Result<ExperimentData> {

@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod events;
 pub mod import;
 pub mod keys;
+pub mod llm;
 pub mod metrics;
 pub mod openapi;
 pub mod recommend;
@@ -34,6 +35,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Events(arguments) => events::run(&arguments),
         Command::Metrics(arguments) => metrics::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
+        Command::Llm(arguments) => llm::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Openapi => openapi::run(),

@@ -5,3 +5,4 @@ mod commands;
 mod crash;
 mod disk;
 mod harness;
+mod llm;

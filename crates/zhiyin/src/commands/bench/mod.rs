@@ -1,5 +1,6 @@
 //! `zhiyin bench`: measures speed and cost, and prints JSON.
 
+mod encode;
 mod ingest;
 mod memory;
 mod serve;
@@ -22,6 +23,8 @@ enum Action {
     Serve(serve::Arguments),
     /// Durable events over HTTP, and the time from acknowledged to visible.
     Ingest(ingest::Arguments),
+    /// Texts per second of a sentence encoder.
+    Encode(encode::Arguments),
     /// Bytes that the online state of many users takes.
     Memory(memory::Arguments),
 }
@@ -34,6 +37,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.action {
         Action::Serve(arguments) => serve::run(arguments),
         Action::Ingest(arguments) => ingest::run(arguments),
+        Action::Encode(arguments) => encode::run(arguments),
         Action::Memory(arguments) => memory::run(arguments),
     }
 }

@@ -1,0 +1,87 @@
+//! What may be said.
+
+use serde::{Deserialize, Serialize};
+
+/// A language of templates and of the checker's vocabulary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Language {
+    /// English.
+    #[default]
+    #[serde(rename = "en")]
+    English,
+    /// Chinese, simplified.
+    #[serde(rename = "zh")]
+    Chinese,
+}
+
+impl Language {
+    /// That of a BCP 47 tag such as `zh-CN`; English for every language without templates.
+    pub fn from_tag(tag: &str) -> Self {
+        let primary = tag.split(['-', '_']).next().unwrap_or_default();
+        if primary.eq_ignore_ascii_case("zh") { Self::Chinese } else { Self::English }
+    }
+}
+
+/// How a recommended item is tied to something that the user knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Claim {
+    /// The user bought it.
+    Bought,
+    /// The user looked at it.
+    Viewed,
+    /// The user put it into the cart.
+    Carted,
+    /// The user rated or liked it.
+    Liked,
+    /// The user searched for it.
+    Searched,
+    /// The recommended item is of this category or brand.
+    Belongs,
+    /// Many people choose the recommended item.
+    Popular,
+    /// Friends of the user chose the recommended item.
+    Friends,
+    /// The recommended item is new.
+    New,
+}
+
+impl Claim {
+    /// Whether it is about a thing that has a name.
+    pub fn has_thing(self) -> bool {
+        !matches!(self, Self::Popular | Self::Friends | Self::New)
+    }
+}
+
+/// One reason, from the exact parts of a score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fact {
+    /// What is claimed.
+    pub claim: Claim,
+    /// The thing that it is claimed of; none for claims about the recommended item alone.
+    pub thing: Option<String>,
+    /// Its part of the score. Facts are told by falling weight.
+    pub weight: f64,
+}
+
+/// Everything that a text may say.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Title of the recommended item.
+    pub item: String,
+    /// Why it is recommended.
+    pub facts: Vec<Fact>,
+    /// Numbers that may be told, as they are to be written: `12.50`, `20%`, `£3`.
+    pub numbers: Vec<String>,
+}
+
+impl Evidence {
+    /// The facts that can be told, the heaviest first: those that add to the score, and name a thing if they are about one.
+    pub fn ranked(&self) -> Vec<&Fact> {
+        let named =
+            |fact: &&Fact| !fact.claim.has_thing() || fact.thing.as_ref().is_some_and(|thing| !thing.trim().is_empty());
+        let mut facts: Vec<&Fact> = self.facts.iter().filter(|fact| fact.weight > 0.0).filter(named).collect();
+        facts.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+        facts
+    }
+}

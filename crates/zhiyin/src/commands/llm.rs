@@ -1,0 +1,166 @@
+//! `zhiyin llm`: fetches the weights of pre-trained models and tells what is there.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use zhiyin_weights::{Catalogue, FileState, Folder, PullOptions, WeightModel};
+
+use crate::{
+    cli::HomeArguments,
+    encoders, home,
+    output::{self, Align},
+    progress::BytesProgress,
+};
+
+/// Arguments of `zhiyin llm`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Fetch models into the models folder; what is there already is only checked.
+    Pull {
+        /// Names of models, see `zhiyin llm list`.
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+        /// Take the files from this folder (or this file) instead of their sources.
+        #[arg(long, value_name = "PATH")]
+        from: Option<PathBuf>,
+        #[command(flatten)]
+        home: HomeArguments,
+    },
+    /// Show the catalogue and what of it is there.
+    List {
+        #[command(flatten)]
+        home: HomeArguments,
+    },
+    /// Compare the files that are there with their hashes.
+    Check {
+        /// Names of models; all that are there without it.
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        #[command(flatten)]
+        home: HomeArguments,
+    },
+}
+
+/// Fetches, lists or checks.
+///
+/// # Errors
+/// An unknown name, a model that no source gives, a file that is not what the catalogue says.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    match &arguments.action {
+        Action::Pull { names, from, home } => pull(&folder(home)?, names, from.clone(), home.json),
+        Action::List { home } => list(&folder(home)?, home.json),
+        Action::Check { names, home } => check(&folder(home)?, names, home.json),
+    }
+}
+
+fn folder(arguments: &HomeArguments) -> Result<Folder> {
+    Ok(encoders::models_folder(&home::configuration(arguments)?))
+}
+
+fn pull(folder: &Folder, names: &[String], from: Option<PathBuf>, as_json: bool) -> Result<()> {
+    let catalogue = folder.catalogue()?;
+    let models = named(&catalogue, names)?;
+    let options = PullOptions { from, ..PullOptions::from_environment(&catalogue.hub) };
+    let mut results = Vec::new();
+    for model in models {
+        let progress = BytesProgress::new(&model.name);
+        let fetched = zhiyin_weights::pull(folder, model, &options, &progress);
+        progress.finish();
+        let fetched = fetched?;
+        let place = folder.model(&model.name);
+        if !as_json {
+            let what = if fetched > 0 { "is pulled" } else { "was there already" };
+            output::say(format_args!("{} {what}: {} ({})", model.name, place.display(), output::bytes(model.bytes())));
+        }
+        results.push(json!({ "name": model.name, "fetched_files": fetched, "folder": place, "bytes": model.bytes() }));
+    }
+    if as_json { output::json(&results) } else { Ok(()) }
+}
+
+fn named<'a>(catalogue: &'a Catalogue, names: &[String]) -> Result<Vec<&'a WeightModel>> {
+    Ok(names.iter().map(|name| catalogue.find(name)).collect::<Result<_, _>>()?)
+}
+
+fn list(folder: &Folder, as_json: bool) -> Result<()> {
+    let catalogue = folder.catalogue()?;
+    if as_json {
+        let models: Vec<Value> = catalogue.models.iter().map(|model| as_value(folder, model)).collect();
+        return output::json(&json!({ "folder": folder.root(), "hub": catalogue.hub, "models": models }));
+    }
+    let columns = [
+        ("name", Align::Left),
+        ("kind", Align::Left),
+        ("size", Align::Right),
+        ("licence", Align::Left),
+        ("here", Align::Left),
+        ("what it is", Align::Left),
+    ];
+    let row = |model: &WeightModel| {
+        let here = if folder.has(model) { "yes" } else { "no" };
+        let size = output::bytes(model.bytes());
+        [&model.name, model.kind.name(), &size, &model.licence, here, &model.about].map(String::from).to_vec()
+    };
+    output::say(output::table(&columns, catalogue.models.iter().map(row)));
+    output::remark(format_args!("models folder: {}", folder.root().display()));
+    Ok(())
+}
+
+fn as_value(folder: &Folder, model: &WeightModel) -> Value {
+    let mut value = json!(model);
+    value["here"] = folder.has(model).into();
+    value["bytes"] = model.bytes().into();
+    value
+}
+
+fn check(folder: &Folder, names: &[String], as_json: bool) -> Result<()> {
+    let catalogue = folder.catalogue()?;
+    let models: Vec<&WeightModel> = match names {
+        [] => catalogue.models.iter().filter(|model| folder.model(&model.name).is_dir()).collect(),
+        names => named(&catalogue, names)?,
+    };
+    let mut found = Vec::new();
+    for model in models {
+        for file in &model.files {
+            found.push((model.name.clone(), file.name.clone(), folder.check(model, file)?));
+        }
+    }
+    print_states(&found, as_json)?;
+    let wrong = found.iter().filter(|(_, _, state)| *state != FileState::Verified).count();
+    if wrong > 0 {
+        bail!("{wrong} of {} files are not as the catalogue says; pull their models again", found.len());
+    }
+    Ok(())
+}
+
+fn print_states(found: &[(String, String, FileState)], as_json: bool) -> Result<()> {
+    if as_json {
+        let value = |(model, file, state): &(String, String, FileState)| {
+            let mut value = json!(state);
+            value["model"] = json!(model);
+            value["file"] = json!(file);
+            value
+        };
+        return output::json(&found.iter().map(value).collect::<Vec<_>>());
+    }
+    let row = |(model, file, state): &(String, String, FileState)| {
+        let state = match state {
+            FileState::Verified => "right".to_owned(),
+            FileState::Present => "there".to_owned(),
+            FileState::Missing => "missing".to_owned(),
+            FileState::Different { detail } => detail.clone(),
+        };
+        vec![model.clone(), file.clone(), state]
+    };
+    let columns = [("model", Align::Left), ("file", Align::Left), ("state", Align::Left)];
+    output::say(output::table(&columns, found.iter().map(row)));
+    Ok(())
+}

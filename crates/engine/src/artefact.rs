@@ -3,7 +3,10 @@
 //! A file is a magic line, the BLAKE3 hash of the rest, and the models in postcard. `live` holds the name of the live version. Files are
 //! written beside their final name, made durable and renamed, so a reader sees all of one or nothing.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use crate::{error::EngineError, snapshots::write_durably, trained::Trained};
 
@@ -21,8 +24,10 @@ pub(crate) fn save(folder: &Path, trained: &Trained, now_ms: i64) -> Result<Stri
     let body = postcard::to_stdvec(trained).map_err(|error| EngineError::Internal(format!("model file: {error}")))?;
     let hash = blake3::hash(&body);
     let version = format!("{}-{}", now_ms / 1000, &hash.to_hex()[..8]);
-    write_durably(&path_of(folder, &version), &[MAGIC, hash.as_bytes(), &body].concat()).map_err(failed)?;
-    write_durably(&folder.join("live"), version.as_bytes()).map_err(failed)?;
+    let parts = [MAGIC, hash.as_bytes(), &body];
+    write_durably(&path_of(folder, &version), |file| parts.iter().try_for_each(|part| file.write_all(part)))
+        .map_err(failed)?;
+    write_durably(&folder.join("live"), |file| file.write_all(version.as_bytes())).map_err(failed)?;
     remove_oldest(folder, &version);
     Ok(version)
 }

@@ -1,6 +1,6 @@
 //! The models that learn from every event.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use zhiyin_core::ItemIx;
 use zhiyin_models::{
     Dataset, ItemFacts, Model, Online, Step, bayes::Bayes, content::Content, cooccurrence::Cooccurrence,
@@ -47,8 +47,13 @@ pub struct OnlineModels {
     pub user_knn: UserKnn,
     /// Repeats.
     pub repeat: Repeat,
-    /// Content.
+    /// Content. Of it only the hyper-parameters are kept in files: the rest is rebuilt from the catalogue.
+    #[serde(serialize_with = "hyper_parameters")]
     pub content: Content,
+}
+
+fn hyper_parameters<S: Serializer>(content: &Content, serializer: S) -> Result<S::Ok, S::Error> {
+    Content::new(content.params().clone()).serialize(serializer)
 }
 
 impl OnlineModels {

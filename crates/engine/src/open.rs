@@ -1,6 +1,7 @@
 //! Opening the engine: catalogue and actors from storage, the newest snapshot that fits, and the rest of the log.
 
 use std::{
+    io::Write,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
@@ -120,7 +121,7 @@ fn restored(
 
 /// Puts a snapshot in place; gives the rows of users who changed segment since, whose sequences are complete in memory now.
 fn restore(
-    snapshot: Snapshot,
+    snapshot: Snapshot<'static>,
     state: &mut OnlineState,
     rows: &[ActorRow],
     storage: &dyn Storage,
@@ -223,7 +224,7 @@ pub(crate) fn write_params(path: &Path, params: &OnlineParams) -> Result<(), Eng
     let text = serde_json::to_vec_pretty(params).map_err(|error| {
         Problem::field("hyper-parameters", format!("cannot be written: {error}"), "report this defect")
     })?;
-    write_durably(path, &text)
+    write_durably(path, |file| file.write_all(&text))
         .map_err(|error| unusable(path, &error.to_string(), "give the server a folder that it may write"))
 }
 

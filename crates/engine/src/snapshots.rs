@@ -1,7 +1,6 @@
 //! The folder of snapshots: written whole or not at all, the last two are kept, damaged ones are passed over and never overwritten.
 
 use std::{
-    io::Write,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -27,7 +26,7 @@ pub(crate) struct Snapshots {
 /// A snapshot that was found sound, and warnings about those that were not.
 pub(crate) struct Latest {
     /// The newest sound one.
-    pub snapshot: Option<Snapshot>,
+    pub snapshot: Option<Snapshot<'static>>,
     /// What was wrong with newer ones and what to do, each naming its file.
     pub warnings: Vec<String>,
 }
@@ -40,7 +39,10 @@ impl Snapshots {
     }
 
     /// The newest sound snapshot for which `fits` finds nothing wrong.
-    pub(crate) fn latest(&self, fits: impl Fn(&Snapshot) -> Result<(), Unreadable>) -> Result<Latest, EngineError> {
+    pub(crate) fn latest(
+        &self,
+        fits: impl Fn(&Snapshot<'static>) -> Result<(), Unreadable>,
+    ) -> Result<Latest, EngineError> {
         let mut warnings = Vec::new();
         for path in self.newest_first()? {
             let read = fs::read(&path).map_err(|error| error.to_string());
@@ -54,13 +56,19 @@ impl Snapshots {
     }
 
     /// Writes a snapshot: under another name first, made durable, then renamed. Older ones beyond [`KEPT`] are removed after that.
-    pub(crate) fn write(&self, position: Position, now_ms: Millis, bytes: &[u8]) -> Result<(), EngineError> {
+    /// `fill` writes its content.
+    pub(crate) fn write(
+        &self,
+        position: Position,
+        now_ms: Millis,
+        fill: impl FnOnce(&mut fs::File) -> std::io::Result<()>,
+    ) -> Result<(), EngineError> {
         let path = self.folder.join(format!("{position:020}-{now_ms:015}.{EXTENSION}"));
         if path.exists() {
             // The same place at the same time: there is nothing new to keep.
             return Ok(());
         }
-        write_durably(&path, bytes).map_err(|error| failed(&path, &error))?;
+        write_durably(&path, fill).map_err(|error| failed(&path, &error))?;
         for old in self.newest_first()?.into_iter().skip(KEPT) {
             fs::remove_file(&old).map_err(|error| failed(&old, &error))?;
         }
@@ -89,10 +97,13 @@ impl Snapshots {
 }
 
 /// Writes a file so that it is whole or absent after a crash.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write_durably(
+    path: &Path,
+    fill: impl FnOnce(&mut fs::File) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     let unfinished = path.with_extension("unfinished");
     let mut file = fs::File::create(&unfinished)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&unfinished, path));
+    let written = fill(&mut file).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&unfinished, path));
     if let Err(error) = written {
         // Best effort: the disk may be full, and half a snapshot only takes room.
         let _ = fs::remove_file(&unfinished);

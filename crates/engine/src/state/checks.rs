@@ -165,7 +165,7 @@ proptest! {
     fn a_snapshot_and_the_rest_of_the_log_give_the_state(log in logs(), cut in 0..80usize) {
         let whole = folded(&log);
         let (before, after) = log.split_at(cut.min(log.len()));
-        let bytes = snapshot::encode(&folded(before)).unwrap();
+        let bytes = snapshot_of(&folded(before));
         let mut state = OnlineState::new(&EngineConfig::default(), &OnlineParams::default()).unwrap();
         state.load_items(whole.items.rows_for_checks());
         let snapshot = Snapshot::decode(&bytes).unwrap();
@@ -278,9 +278,15 @@ fn histories_beyond_the_bound_are_dropped_and_read_from_the_log() {
     assert_eq!(append_complete(data, &whole).interactions, dataset(&unbounded).0.interactions);
 }
 
+fn snapshot_of(state: &OnlineState) -> Vec<u8> {
+    let mut file = std::io::Cursor::new(Vec::new());
+    snapshot::write(state, &mut file).unwrap();
+    file.into_inner()
+}
+
 #[test]
 fn bytes_that_are_no_sound_snapshot_are_refused_with_the_reason() {
-    let bytes = snapshot::encode(&folded(&[])).unwrap();
+    let bytes = snapshot_of(&folded(&[]));
     let wrong = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = bytes.clone();
         change(&mut bytes);
@@ -296,7 +302,7 @@ fn bytes_that_are_no_sound_snapshot_are_refused_with_the_reason() {
 
 #[test]
 fn a_snapshot_of_another_store_or_configuration_does_not_fit() {
-    let snapshot = || Snapshot::decode(&snapshot::encode(&folded(&[])).unwrap()).unwrap();
+    let snapshot = || Snapshot::decode(&snapshot_of(&folded(&[]))).unwrap();
     let mut state = empty(&EngineConfig::default());
     assert!(snapshot().check(&state, &rows()).is_ok());
     assert!(snapshot().check(&state, &rows()[1..]).unwrap_err().to_string().contains("actors"));

@@ -4,13 +4,18 @@
 //! store, and what the content model knows is rebuilt from them. Layout: [`MAGIC`], version (u32), length of the payload (u64),
 //! BLAKE3 of the payload (32 bytes), payload (postcard); numbers are little-endian. Files are [`crate::snapshots`]' business.
 
+use std::{
+    borrow::Cow,
+    io::{self, BufWriter, Seek, SeekFrom, Write},
+};
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zhiyin_core::{
-    ActorIx, Interaction, ItemIx, Problem,
+    ActorIx, Interaction, ItemIx,
     storage::{ActorRow, Position},
 };
-use zhiyin_models::{content::Content, dataset::Labels};
+use zhiyin_models::dataset::Labels;
 
 use super::{Actor, OnlineState, Sequence};
 use crate::online::OnlineModels;
@@ -20,31 +25,33 @@ pub(crate) const MAGIC: [u8; 8] = *b"ZHIYINST";
 /// Version of the payload's layout. It changes with any change of what is serialised, models included.
 pub(crate) const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 8 + 4 + 8 + 32;
+/// Bytes that go to the file at once.
+const BUFFER_BYTES: usize = 1 << 20;
 
 /// What an actor contributed and is remembered for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct ActorPart {
+#[derive(Serialize, Deserialize)]
+struct ActorPart<'a> {
     segment: Option<u32>,
-    history: Vec<Interaction>,
-    negatives: Vec<(ItemIx, u32)>,
+    history: Cow<'a, [Interaction]>,
+    negatives: Cow<'a, [(ItemIx, u32)]>,
     evicted: bool,
     cut: bool,
     last_s: u32,
 }
 
-/// The payload.
+/// The payload. It borrows from the state that it is made of, which may be most of the memory there is.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Snapshot {
+pub(crate) struct Snapshot<'a> {
     /// Place of the last event that it holds.
     pub position: Position,
     events: u64,
     newest_s: u32,
     meaning: String,
-    segments: Labels,
+    segments: Cow<'a, Labels>,
     /// By number; none for erased ones.
-    actors: Vec<Option<ActorPart>>,
-    interactions: Vec<u64>,
-    models: OnlineModels,
+    actors: Vec<Option<ActorPart<'a>>>,
+    interactions: Cow<'a, [u64]>,
+    models: Cow<'a, OnlineModels>,
 }
 
 /// Why bytes are no usable snapshot.
@@ -64,14 +71,12 @@ pub(crate) enum Unreadable {
     Misfit(&'static str),
 }
 
-impl Snapshot {
-    fn of(state: &OnlineState) -> Self {
-        let mut models = state.models.clone();
-        models.content = Content::new(models.content.params().clone());
-        let part = |actor: &Actor| ActorPart {
+impl<'a> Snapshot<'a> {
+    fn of(state: &'a OnlineState) -> Self {
+        let part = |actor: &'a Actor| ActorPart {
             segment: actor.segment,
-            history: actor.history.clone(),
-            negatives: actor.negatives.clone(),
+            history: Cow::Borrowed(&actor.history),
+            negatives: Cow::Borrowed(&actor.negatives),
             evicted: actor.evicted,
             cut: actor.cut,
             last_s: actor.last_s,
@@ -82,10 +87,10 @@ impl Snapshot {
             events: state.events,
             newest_s: state.newest_s,
             meaning: state.meaning.fingerprint(),
-            segments: state.items.segments().clone(),
+            segments: Cow::Borrowed(state.items.segments()),
             actors: numbers.map(|ix| state.actors.get(ix).map(part)).collect(),
-            interactions: state.items.all_interactions().to_vec(),
-            models,
+            interactions: Cow::Borrowed(state.items.all_interactions()),
+            models: Cow::Borrowed(&state.models),
         }
     }
 
@@ -117,9 +122,9 @@ impl Snapshot {
         state.position = self.position;
         state.events = self.events;
         state.newest_s = self.newest_s;
-        *state.items.segments_mut() = self.segments;
-        state.items.set_all_interactions(self.interactions);
-        let content = std::mem::replace(&mut state.models, self.models).content;
+        *state.items.segments_mut() = self.segments.into_owned();
+        state.items.set_all_interactions(self.interactions.into_owned());
+        let content = std::mem::replace(&mut state.models, self.models.into_owned()).content;
         state.models.content = content;
         // Names and segments first, so that putting the profiles folds nothing.
         for row in rows {
@@ -154,8 +159,9 @@ impl Snapshot {
     }
 }
 
-fn restore_actor(state: &mut OnlineState, ix: ActorIx, part: ActorPart) {
-    state.actors.load(ix, Sequence { history: part.history, negatives: part.negatives });
+fn restore_actor(state: &mut OnlineState, ix: ActorIx, part: ActorPart<'_>) {
+    let (history, negatives) = (part.history.into_owned(), part.negatives.into_owned());
+    state.actors.load(ix, Sequence { history, negatives });
     if let Some(actor) = state.actors.get_mut(ix) {
         actor.segment = part.segment;
         actor.evicted = part.evicted;
@@ -164,18 +170,38 @@ fn restore_actor(state: &mut OnlineState, ix: ActorIx, part: ActorPart) {
     }
 }
 
-/// The bytes of a state's snapshot.
+/// Writes a state's snapshot without holding a copy of it: the payload goes through the hash to the file, the header follows at the end.
 ///
 /// # Errors
-/// A model that cannot be serialised, which is a defect.
-pub(crate) fn encode(state: &OnlineState) -> Result<Vec<u8>, Problem> {
-    let payload = postcard::to_stdvec(&Snapshot::of(state))
-        .map_err(|error| Problem::field("snapshot", format!("cannot be serialised: {error}"), "report this defect"))?;
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
-    bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
-    bytes.extend_from_slice(&(payload.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(blake3::hash(&payload).as_bytes());
-    bytes.extend_from_slice(&payload);
-    Ok(bytes)
+/// `out` cannot be written, or a model cannot be serialised, which is a defect.
+pub(crate) fn write(state: &OnlineState, out: &mut (impl Write + Seek)) -> io::Result<()> {
+    out.write_all(&[0; HEADER_BYTES])?;
+    let mut hashed = Hashed { out: &mut *out, hasher: blake3::Hasher::new(), bytes: 0 };
+    let mut buffered = BufWriter::with_capacity(BUFFER_BYTES, &mut hashed);
+    postcard::to_io(&Snapshot::of(state), &mut buffered).map_err(io::Error::other)?;
+    buffered.flush()?;
+    drop(buffered);
+    let (bytes, hash) = (hashed.bytes, hashed.hasher.finalize());
+    out.seek(SeekFrom::Start(0))?;
+    out.write_all(&[&MAGIC[..], &VERSION.to_le_bytes(), &bytes.to_le_bytes(), hash.as_bytes()].concat())
+}
+
+/// Hashes and counts what passes through.
+struct Hashed<'a, W> {
+    out: &'a mut W,
+    hasher: blake3::Hasher,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Hashed<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }

@@ -29,7 +29,7 @@ use crate::{
     engine::Core,
     error::EngineError,
     request::{EventOutcome, EventStatus},
-    state::{Folded, Sequence},
+    state::{Folded, Sequence, snapshot},
 };
 use queue::{Candidate, Events, Reply, Work};
 
@@ -354,13 +354,9 @@ impl Writer {
     /// Writes a snapshot. Requests go on meanwhile, events wait.
     pub(crate) fn snapshot(&mut self) -> Result<(), EngineError> {
         let core = Arc::clone(&self.core);
-        let (position, bytes) = {
-            let state = core.state.read();
-            let bytes =
-                crate::state::snapshot::encode(&state).map_err(|problem| EngineError::Internal(problem.to_string()))?;
-            (state.position, bytes)
-        };
-        core.snapshots.write(position, core.clock.now_ms(), &bytes)?;
+        // Only this thread moves the position. The lock is held until all is handed to the system, not until it is on the disk.
+        let position = core.state.read().position;
+        core.snapshots.write(position, core.clock.now_ms(), |file| snapshot::write(&core.state.read(), file))?;
         (self.since_snapshot, self.snapshot_due) = (0, false);
         Ok(())
     }

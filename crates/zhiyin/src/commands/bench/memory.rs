@@ -49,6 +49,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     fill(arguments, &engine)?;
     let after = load::own_usage()?;
     let status = serde_json::to_value(engine.status())?;
+    let snapshot = Instant::now();
+    engine.snapshot()?;
+    let snapshot_seconds = snapshot.elapsed().as_secs_f64();
+    let peak_with_snapshot = load::own_usage()?.rss_peak_bytes;
     output::json(&json!({
         "benchmark": "memory",
         "users": arguments.users,
@@ -59,6 +63,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "rss_bytes_before": before.rss_bytes,
         "rss_bytes": after.rss_bytes,
         "rss_peak_bytes": after.rss_peak_bytes,
+        "snapshot_seconds": snapshot_seconds,
+        "rss_peak_bytes_with_snapshot": peak_with_snapshot,
         "status": status,
     }))
 }

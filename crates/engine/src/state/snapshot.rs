@@ -176,11 +176,14 @@ fn restore_actor(state: &mut OnlineState, ix: ActorIx, part: ActorPart<'_>) {
 /// `out` cannot be written, or a model cannot be serialised, which is a defect.
 pub(crate) fn write(state: &OnlineState, out: &mut (impl Write + Seek)) -> io::Result<()> {
     out.write_all(&[0; HEADER_BYTES])?;
-    let mut hashed = Hashed { out: &mut *out, hasher: blake3::Hasher::new(), bytes: 0 };
+    let mut hashed = Hashed { out: &mut *out, hasher: blake3::Hasher::new(), bytes: 0, failure: None };
     let mut buffered = BufWriter::with_capacity(BUFFER_BYTES, &mut hashed);
-    postcard::to_io(&Snapshot::of(state), &mut buffered).map_err(io::Error::other)?;
-    buffered.flush()?;
-    drop(buffered);
+    let written = postcard::to_io(&Snapshot::of(state), &mut buffered).map(|_| ()).map_err(io::Error::other);
+    let written = written.and_then(|()| buffered.flush());
+    // Otherwise the buffer would try once more.
+    drop(buffered.into_parts());
+    // The serialiser hides why it couldn't write, and a full disk has to be told apart.
+    written.map_err(|error| hashed.failure.take().unwrap_or(error))?;
     let (bytes, hash) = (hashed.bytes, hashed.hasher.finalize());
     out.seek(SeekFrom::Start(0))?;
     out.write_all(&[&MAGIC[..], &VERSION.to_le_bytes(), &bytes.to_le_bytes(), hash.as_bytes()].concat())
@@ -191,11 +194,17 @@ struct Hashed<'a, W> {
     out: &'a mut W,
     hasher: blake3::Hasher,
     bytes: u64,
+    /// What went wrong last.
+    failure: Option<io::Error>,
 }
 
 impl<W: Write> Write for Hashed<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
+        let written = self.out.write(bytes).map_err(|error| {
+            let kind = error.kind();
+            self.failure = Some(error);
+            io::Error::from(kind)
+        })?;
         self.hasher.update(&bytes[..written]);
         self.bytes += written as u64;
         Ok(written)

@@ -25,6 +25,8 @@ pub fn multiply_transposed(left: &[f32], right: &[f32], width: usize, out: &mut 
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -34,6 +36,24 @@ mod tests {
         let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
         assert!(close(values[0], 3.0) && close(values[1], 1.0));
         assert!(close(vectors[0], vectors[1]) && close(vectors[2], -vectors[3]));
+    }
+
+    proptest! {
+        #[test]
+        fn the_eigenbasis_makes_a_matrix_diagonal(n in 1usize..30, numbers in prop::collection::vec(-2.0f64..2.0, 900)) {
+            let a: Vec<f64> = (0..n * n).map(|at| numbers[(at / n).max(at % n) * 30 + (at / n).min(at % n)]).collect();
+            let (values, vectors) = eigen(&a, n).unwrap();
+            prop_assert!(values.is_sorted_by(|one, next| one >= next));
+            let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+            for (k, vector) in vectors.chunks_exact(n).enumerate() {
+                for (other, against) in vectors.chunks_exact(n).enumerate() {
+                    prop_assert!((dot(vector, against) - f64::from(u8::from(k == other))).abs() < 1e-9);
+                }
+                for (row, value) in a.chunks_exact(n).zip(vector) {
+                    prop_assert!((dot(row, vector) - values[k] * value).abs() < 1e-9 * n as f64);
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
--- Decisions stand in the order of their ids, which is that of their times: appending touches the last page only. A third of the
--- processor time of version 1, which kept three indices beside the table.
+-- Decisions stand in the order of their ids, which is that of their times: appending touches the last page only, which takes
+-- half the processor time of version 1 with its three indices.
 CREATE TABLE ordered_decisions (
     id       BLOB NOT NULL PRIMARY KEY,   -- UUID of version 7, which tells the time
     actor    INTEGER,

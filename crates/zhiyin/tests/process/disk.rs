@@ -57,7 +57,7 @@ fn damage(path: &Path, at: usize, length: usize) -> Vec<u8> {
 
 #[test]
 fn a_damaged_database_is_named_with_the_way_out_and_left_alone() {
-    for (at, length) in [(0, 100), (4_096, 4_096), (8_192, 65_536)] {
+    for (at, length) in [(0, 100), (4_096, 4_096), (8_192, 65_536), (usize::MAX, 4_096)] {
         let folder = filled();
         let database = folder.path().join("zhiyin.db");
         let bytes = damage(&database, at, length);

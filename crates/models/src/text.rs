@@ -9,6 +9,7 @@
 //! about 2 seconds for 12,000 items on two cores. A list entry takes 8 bytes.
 
 mod cold;
+mod update;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -16,11 +17,13 @@ use zhiyin_core::{Interaction, ItemIx};
 
 use crate::{
     Cause, Contribution, Dataset, FitError, ItemFacts, ItemVectors, Model, Query, Scores,
-    content::{self, index::Index},
+    content::index::Index,
     linalg,
+    vectors::is_known,
     whitening::Whitening,
 };
 use cold::Transitions;
+pub use update::{Change, Update, Words};
 
 /// Ages whose weight falls below this add nothing that could change a list.
 const WEIGHT_MIN: f32 = 1e-4;
@@ -28,6 +31,8 @@ const WEIGHT_MIN: f32 = 1e-4;
 const BAND_ROWS: usize = 128;
 /// Entries of all lists together, at most (1 GiB): beyond it lists become shorter.
 const ENTRIES_MAX: usize = 1 << 27;
+/// Items that are compared in minutes, not hours.
+const ITEMS_MAX: usize = 300_000;
 
 /// Hyper-parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,8 +99,42 @@ impl Text {
     /// The data set has no vectors, or all are the same.
     pub fn fit(data: &Dataset, params: &Params) -> Result<Self, FitError> {
         let mut model = Self::of_items(&data.vectors, &data.items, params)?;
-        model.transitions = Transitions::fit(data, |item| model.neighbours(item));
+        model.transitions = Transitions::fit(data);
+        let counts = data.item_counts();
+        let is_cold = |item: ItemIx| counts.get(item as usize).is_none_or(|count| *count == 0);
+        model.transitions = model.transitions_to(&model.transitions, is_cold);
         Ok(model)
+    }
+
+    /// The model as it would be if nobody had met these items.
+    pub fn supposing_cold(&self, is_cold: impl Fn(ItemIx) -> bool) -> Supposing<'_> {
+        Supposing { text: self, transitions: self.transitions_to(&self.transitions, is_cold) }
+    }
+
+    /// Takes over what leads to the items from a model that was fitted on events. `is_cold` tells which items nobody has met.
+    pub fn inherit_transitions(&mut self, from: &Self, is_cold: impl Fn(ItemIx) -> bool) {
+        self.transitions = self.transitions_to(&from.transitions, is_cold);
+    }
+
+    fn transitions_to(&self, learned: &Transitions, is_cold: impl Fn(ItemIx) -> bool) -> Transitions {
+        let mut transitions = learned.without_cold();
+        for item in (0..self.n_items() as ItemIx).filter(|item| is_cold(*item)) {
+            transitions.add(item, self.neighbours(item).filter(|(other, _)| !is_cold(*other)));
+        }
+        transitions
+    }
+
+    /// A model that knows no item.
+    pub fn empty(params: &Params) -> Self {
+        Self {
+            params: params.clone(),
+            whitening: Whitening::default(),
+            vectors: Vec::new(),
+            width: 0,
+            items: Vec::new(),
+            cosines: Vec::new(),
+            transitions: Transitions::default(),
+        }
     }
 
     /// The model of some items without any interaction.
@@ -111,13 +150,17 @@ impl Text {
         if vectors.is_empty() {
             return Err(little("no vectors of item texts"));
         }
+        if vectors.len() > ITEMS_MAX {
+            return Err(FitError::CatalogueTooLarge { model: "text", items: vectors.len(), items_max: ITEMS_MAX });
+        }
         let whitening = Whitening::fit(vectors.rows(), vectors.dims(), params.axes, params.whitening)
             .ok_or_else(|| little("no two items with different texts"))?;
         let vectors = whitening.apply(vectors.rows());
         let n_items = vectors.len() / whitening.dims();
-        let width = params.neighbours.min(n_items.saturating_sub(1)).min(ENTRIES_MAX / n_items.max(1));
-        let words = Index::new(&content::Params::default(), if params.words > 0.0 { facts } else { &[] });
-        let pairs = Pairs { vectors: &vectors, dims: whitening.dims(), words: &words, share: params.words };
+        // Room for as many items again, which may come before the next fit.
+        let width = params.neighbours.min(2 * n_items).min(ENTRIES_MAX / n_items.max(1));
+        let words = Words::new(facts, params);
+        let pairs = Pairs { vectors: &vectors, dims: whitening.dims(), words: &words.0, share: params.words };
         let (items, cosines) = pairs.lists(width);
         Ok(Self {
             params: params.clone(),
@@ -139,9 +182,30 @@ impl Text {
         fits
     }
 
-    /// The map from the encoder's vectors to those that are compared.
-    pub fn whitening(&self) -> &Whitening {
-        &self.whitening
+    /// The hyper-parameters.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Numbers in a vector of the encoder; 0 for a model that knows no item.
+    pub fn dims_in(&self) -> usize {
+        self.whitening.dims_in()
+    }
+
+    /// Numbers in a whitened vector; 0 for a model that knows no item.
+    pub fn dims(&self) -> usize {
+        self.whitening.dims()
+    }
+
+    /// The whitened unit vector of an item, if it has a text.
+    pub fn vector(&self, item: ItemIx) -> Option<&[f32]> {
+        let from = item as usize * self.dims();
+        self.vectors.get(from..from + self.dims()).filter(|row| is_known(row))
+    }
+
+    /// Items that have a row, with or without text.
+    pub fn n_items(&self) -> usize {
+        self.vectors.len().checked_div(self.dims()).unwrap_or(0)
     }
 
     /// The most similar items with their likenesses, best first.
@@ -154,12 +218,36 @@ impl Text {
 
     /// The items nearest to a vector of the encoder, with their cosines, best first, ties by item. Looks at every item.
     pub fn nearest(&self, vector: &[f32], count: usize) -> Vec<(ItemIx, f32)> {
+        if self.dims() == 0 {
+            return Vec::new();
+        }
         let whitened = self.whitening.apply(vector);
-        let mut row = vec![0.0; self.vectors.len() / self.whitening.dims()];
-        linalg::multiply_transposed(&whitened, &self.vectors, self.whitening.dims(), &mut row);
+        let mut row = vec![0.0; self.n_items()];
+        linalg::multiply_transposed(&whitened, &self.vectors, self.dims(), &mut row);
         let mut found: Vec<(ItemIx, f32)> = (0..).zip(row).filter(|(_, cosine)| *cosine > 0.0).collect();
         keep_best(&mut found, count);
         found
+    }
+
+    fn score_with(&self, transitions: &Transitions, query: &Query<'_>, scores: &mut Scores) {
+        for (item, weight) in self.weighted(query.history) {
+            for (other, cosine) in self.neighbours(item) {
+                scores.add(other, weight * sharpen(cosine, self.params.power));
+            }
+            for (other, transition) in transitions.from(item) {
+                scores.add(other, weight * self.params.transitions * transition);
+            }
+        }
+    }
+
+    fn explain_with(&self, transitions: &Transitions, query: &Query<'_>, item: ItemIx) -> Vec<Contribution> {
+        let causes = self.weighted(query.history).filter_map(|(cause, weight)| {
+            let likeness = self.neighbours(cause).find(|(other, _)| *other == item).map_or(0.0, |(_, cosine)| cosine);
+            let transition = transitions.from(cause).find(|(other, _)| *other == item).map_or(0.0, |found| found.1);
+            let amount = weight * (sharpen(likeness, self.params.power) + self.params.transitions * transition);
+            (amount > 0.0).then_some(Contribution { cause: Cause::History(cause), amount })
+        });
+        causes.collect()
     }
 
     fn weighted<'a>(&self, history: &'a [Interaction]) -> impl Iterator<Item = (ItemIx, f32)> + 'a {
@@ -175,30 +263,40 @@ impl Model for Text {
     }
 
     fn score(&self, query: &Query<'_>, scores: &mut Scores) {
-        for (item, weight) in self.weighted(query.history) {
-            for (other, cosine) in self.neighbours(item) {
-                scores.add(other, weight * sharpen(cosine, self.params.power));
-            }
-            for (other, transition) in self.transitions.from(item) {
-                scores.add(other, weight * self.params.transitions * transition);
-            }
-        }
+        self.score_with(&self.transitions, query, scores);
     }
 
     fn explain(&self, query: &Query<'_>, item: ItemIx) -> Vec<Contribution> {
-        let causes = self.weighted(query.history).filter_map(|(cause, weight)| {
-            let likeness = self.neighbours(cause).find(|(other, _)| *other == item).map_or(0.0, |(_, cosine)| cosine);
-            let transition =
-                self.transitions.from(cause).find(|(other, _)| *other == item).map_or(0.0, |found| found.1);
-            let amount = weight * (sharpen(likeness, self.params.power) + self.params.transitions * transition);
-            (amount > 0.0).then_some(Contribution { cause: Cause::History(cause), amount })
-        });
-        causes.collect()
+        self.explain_with(&self.transitions, query, item)
     }
 
     fn bytes(&self) -> usize {
         let numbers = self.vectors.len() + self.items.len() + self.cosines.len();
         numbers * size_of::<f32>() + self.whitening.bytes() + self.transitions.bytes()
+    }
+}
+
+/// A model under the supposition that nobody has met some items: see [`Text::supposing_cold`].
+pub struct Supposing<'a> {
+    text: &'a Text,
+    transitions: Transitions,
+}
+
+impl Model for Supposing<'_> {
+    fn name(&self) -> &'static str {
+        self.text.name()
+    }
+
+    fn score(&self, query: &Query<'_>, scores: &mut Scores) {
+        self.text.score_with(&self.transitions, query, scores);
+    }
+
+    fn explain(&self, query: &Query<'_>, item: ItemIx) -> Vec<Contribution> {
+        self.text.explain_with(&self.transitions, query, item)
+    }
+
+    fn bytes(&self) -> usize {
+        self.transitions.bytes()
     }
 }
 
@@ -221,8 +319,13 @@ struct Pairs<'a> {
 struct Work {
     /// One row of likenesses for each item of a band.
     rows: Vec<f32>,
-    /// Cosines of words with one item.
-    words: Vec<f32>,
+    words: WordCosines,
+}
+
+/// Cosines of words with one item.
+#[derive(Default)]
+struct WordCosines {
+    cosines: Vec<f32>,
     touched: Vec<ItemIx>,
 }
 
@@ -253,21 +356,29 @@ impl Pairs<'_> {
 
     /// Likenesses of the items from `first` on, whose vectors are given, with all items.
     fn compare(&self, first: usize, vectors: &[f32], work: &mut Work) {
-        work.rows.resize(vectors.len() / self.dims * self.n_items(), 0.0);
-        linalg::multiply_transposed(vectors, self.vectors, self.dims, &mut work.rows);
-        if self.share == 0.0 {
+        let Work { rows, words } = work;
+        rows.resize(vectors.len() / self.dims * self.n_items(), 0.0);
+        linalg::multiply_transposed(vectors, self.vectors, self.dims, rows);
+        for (item, row) in (first..).zip(rows.chunks_exact_mut(self.n_items())) {
+            words.mix(self.words, self.share, item as ItemIx, row);
+        }
+    }
+}
+
+impl WordCosines {
+    /// Makes cosines of vectors of an item with all others likenesses, by adding the cosines of words.
+    fn mix(&mut self, index: &Index, share: f32, item: ItemIx, row: &mut [f32]) {
+        if share == 0.0 {
             return;
         }
-        work.words.resize(self.n_items().max(self.words.n_items()), 0.0);
-        for (item, row) in (first..).zip(work.rows.chunks_exact_mut(self.n_items())) {
-            row.iter_mut().for_each(|likeness| *likeness = likeness.max(0.0) * (1.0 - self.share));
-            let Some(document) = self.words.document(item as ItemIx) else { continue };
-            self.words.cosines(document, &mut work.words, &mut work.touched);
-            for other in work.touched.drain(..) {
-                let cosine = std::mem::take(&mut work.words[other as usize]);
-                if let Some(likeness) = row.get_mut(other as usize) {
-                    *likeness += self.share * cosine;
-                }
+        row.iter_mut().for_each(|likeness| *likeness = likeness.max(0.0) * (1.0 - share));
+        let Some(document) = index.document(item) else { return };
+        self.cosines.resize(row.len().max(index.n_items()), 0.0);
+        index.cosines(document, &mut self.cosines, &mut self.touched);
+        for other in self.touched.drain(..) {
+            let cosine = std::mem::take(&mut self.cosines[other as usize]);
+            if let Some(likeness) = row.get_mut(other as usize) {
+                *likeness += share * cosine;
             }
         }
     }

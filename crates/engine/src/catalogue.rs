@@ -110,6 +110,7 @@ impl Writer {
         let row = ItemRow { ix, item: None };
         self.core.storage.commit(&Batch { items: vec![row], ..Batch::default() })?;
         self.core.state.write().put_item(ix, None);
+        self.core.texts.changed(std::iter::once(ix));
         Ok(true)
     }
 }

@@ -12,10 +12,11 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TrySendError};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::oneshot;
 use zhiyin_core::{
@@ -34,7 +35,8 @@ use crate::{
     request::EventOutcome,
     snapshots::Snapshots,
     state::{OnlineState, Sequence, append_complete, dataset},
-    trained::Trained,
+    texts::{TextEncoding, Texts, Worker},
+    trained::{TextsRead, Trained},
     writer::queue::{Events, Gauge, Reply, Work},
 };
 
@@ -63,6 +65,7 @@ pub(crate) struct Core {
     pub queued: Gauge,
     pub running: AtomicBool,
     pub failed_sources: Mutex<BTreeMap<String, u64>>,
+    pub texts: Texts,
     pub warnings: Vec<String>,
     pub params_file: std::path::PathBuf,
 }
@@ -97,8 +100,10 @@ pub struct Frozen {
     pub position: Position,
     /// Events in the log up to there.
     pub events: u64,
-    /// The interactions and items.
+    /// The interactions and items, with their vectors if there is an encoder.
     pub data: Dataset,
+    /// What the vectors were made from.
+    pub texts: TextsRead,
 }
 
 /// The engine. See the module.
@@ -113,25 +118,46 @@ pub struct Engine {
     decisions: Sender<Decision>,
     decisions_dropped: AtomicU64,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// Ends when the thread that encodes does.
+    encoding: Receiver<()>,
 }
 
+/// How long a shutdown waits for the thread that encodes. What it has in hand is derived and can be lost.
+const ENCODER_PATIENCE: Duration = Duration::from_secs(2);
+
 impl Engine {
-    /// Opens the engine on storage: reads the catalogue, the newest sound snapshot of `folder`, replays the rest of the log and
-    /// starts the writer.
+    /// As [`Engine::open_with`], without an encoder of texts.
     ///
     /// # Errors
-    /// The configuration breaks a rule, storage cannot be read, or the folder cannot be used. A damaged snapshot is no error: it is
-    /// passed over and named in [`crate::Status::warnings`].
+    /// As [`Engine::open_with`].
     pub fn open(
         storage: Arc<dyn Storage>,
         folder: &Path,
         config: EngineConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, EngineError> {
+        Self::open_with(storage, folder, config, clock, TextEncoding::none("the engine was opened without one"))
+    }
+
+    /// Opens the engine on storage: reads the catalogue, the newest sound snapshot of `folder`, replays the rest of the log and
+    /// starts the writer and the thread that encodes texts.
+    ///
+    /// # Errors
+    /// The configuration breaks a rule, storage cannot be read, or the folder cannot be used. A damaged snapshot is no error: it is
+    /// passed over and named in [`crate::Status::warnings`].
+    pub fn open_with(
+        storage: Arc<dyn Storage>,
+        folder: &Path,
+        config: EngineConfig,
+        clock: Arc<dyn Clock>,
+        encoding: TextEncoding,
+    ) -> Result<Arc<Self>, EngineError> {
         let kinds = KindWeights::with(&config.events.weights)?;
         let rules = Rules::new(config.cleaning.clone(), kinds.clone());
         let started_ms = clock.now_ms();
-        let opened = crate::open::open(storage, folder, config, clock)?;
+        let mut trained = crate::train::load_trained(folder)?;
+        let (texts, read) = Texts::new(encoding, trained.take_text());
+        let opened = crate::open::open(storage, folder, config, clock, texts)?;
         let (decisions, recorded) = crossbeam_channel::bounded(limits::QUEUED_DECISIONS_MAX);
         let (work, waiting) = crossbeam_channel::unbounded();
         let core = Arc::clone(&opened.core);
@@ -139,9 +165,10 @@ impl Engine {
         let thread = std::thread::Builder::new().name("zhiyin-writer".into());
         let thread =
             thread.spawn(|| writer.run()).map_err(|error| EngineError::Internal(format!("no thread: {error}")))?;
+        let encoding = start_encoding(&core, read)?;
         Ok(Arc::new(Self {
             core,
-            trained: ArcSwap::from_pointee(crate::train::load_trained(folder)?),
+            trained: ArcSwap::from_pointee(trained),
             started_ms,
             rules,
             kinds,
@@ -149,6 +176,7 @@ impl Engine {
             decisions,
             decisions_dropped: AtomicU64::new(0),
             writer: Mutex::new(Some(thread)),
+            encoding,
         }))
     }
 
@@ -281,6 +309,7 @@ impl Engine {
     /// # Errors
     /// The snapshot or the last decisions could not be written; the writer has stopped all the same, and no event is lost.
     pub fn shutdown(&self) -> Result<(), EngineError> {
+        self.stop_encoding();
         let stopped = self.change_blocking(Work::Stop);
         if let Some(thread) = self.writer.lock().take()
             && thread.join().is_err()
@@ -288,6 +317,12 @@ impl Engine {
             return Err(EngineError::Internal("the writer panicked".into()));
         }
         stopped
+    }
+
+    fn stop_encoding(&self) {
+        self.core.texts.stop();
+        // Nothing is ever sent: the channel closes, or patience ends.
+        let _ = self.encoding.recv_timeout(ENCODER_PATIENCE);
     }
 
     /// The state, for reading. Hold it shortly: the writer waits for it.
@@ -360,7 +395,9 @@ impl Engine {
         let (frozen, incomplete, meaning) = {
             let state = self.state();
             let (data, incomplete) = dataset(&state);
-            (Frozen { position: state.position, events: state.events, data }, incomplete, state.meaning().clone())
+            let texts = TextsRead::default();
+            let frozen = Frozen { position: state.position, events: state.events, data, texts };
+            (frozen, incomplete, state.meaning().clone())
         };
         let mut whole = Vec::with_capacity(incomplete.len());
         for ix in incomplete {
@@ -368,7 +405,10 @@ impl Engine {
             events.retain(|event| event.position <= frozen.position);
             whole.push((ix, Sequence::of(&meaning, &events).history));
         }
-        Ok(Frozen { data: append_complete(frozen.data, &whole), ..frozen })
+        let mut data = append_complete(frozen.data, &whole);
+        let (vectors, texts) = self.core.texts.vectors(data.n_items());
+        data.vectors = vectors;
+        Ok(Frozen { data, texts, ..frozen })
     }
 
     /// Puts online models in place that were fitted on `frozen`, after bringing them up to date. Their hyper-parameters are kept for
@@ -380,6 +420,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        self.stop_encoding();
         // Without a shutdown there is no snapshot, but what was sent is still written.
         let (nowhere, _) = crossbeam_channel::unbounded();
         drop(std::mem::replace(&mut self.work, nowhere));
@@ -387,6 +428,20 @@ impl Drop for Engine {
             let _ = thread.join();
         }
     }
+}
+
+/// Starts the thread that encodes texts, if there is an encoder; the channel closes when it ends.
+fn start_encoding(core: &Arc<Core>, read: TextsRead) -> Result<Receiver<()>, EngineError> {
+    let (ends, ended) = crossbeam_channel::bounded(0);
+    if let Some(worker) = Worker::new(Arc::clone(core), read)? {
+        let work = move || {
+            worker.run();
+            drop(ends);
+        };
+        let thread = std::thread::Builder::new().name("zhiyin-texts".into()).spawn(work);
+        thread.map_err(|error| EngineError::Internal(format!("no thread for the encoder: {error}")))?;
+    }
+    Ok(ended)
 }
 
 /// Refuses requests with more rows than one may have.

@@ -24,6 +24,7 @@ use crate::{
         OnlineState, Sequence,
         snapshot::{Snapshot, Unreadable},
     },
+    texts::Texts,
     writer::{FOLD_CHUNK, Free, Writer, queue::Gauge, queue::Work},
 };
 
@@ -55,6 +56,7 @@ pub(crate) fn open(
     folder: &Path,
     config: EngineConfig,
     clock: Arc<dyn Clock>,
+    texts: Texts,
 ) -> Result<Opened, EngineError> {
     let snapshots = Snapshots::open(folder.join("snapshots"))?;
     let params_file = folder.join(PARAMS_FILE);
@@ -82,6 +84,7 @@ pub(crate) fn open(
         queued: Gauge::default(),
         running: AtomicBool::new(true),
         failed_sources: Mutex::default(),
+        texts,
         warnings,
         params_file,
     };

@@ -9,10 +9,8 @@ use rayon::prelude::*;
 use zhiyin_core::{ActorIx, Interaction, ItemIx};
 use zhiyin_models::{
     Histories, Model, Query, Scores,
-    fusion::{Fusion, Standard},
+    fusion::{Fusion, IsCold, Standard},
 };
-
-use crate::cold_weight::ColdWeight;
 
 /// One thing to predict: what did this actor choose next?
 #[derive(Clone, Debug)]
@@ -75,15 +73,8 @@ pub enum Scorer<'a> {
         lineup: &'a [Option<&'a dyn Model>],
         /// The weights.
         fusion: &'a Fusion,
-    },
-    /// The same, with a weight of their own for cold items.
-    Warmed {
-        /// The models, in the order of the fusion's weights.
-        lineup: &'a [Option<&'a dyn Model>],
-        /// The weights.
-        fusion: &'a Fusion,
-        /// What cold items get.
-        cold: ColdWeight<'a>,
+        /// Which items get the weight of cold ones; none if that weight is to be left out.
+        is_cold: Option<IsCold<'a>>,
     },
 }
 
@@ -118,8 +109,6 @@ pub struct Scratch {
     pub sources: Vec<Scores>,
     /// The sum.
     pub fused: Scores,
-    /// What finds cold items.
-    pub finder: Scores,
     /// How each source was standardised for this query.
     pub standard: Vec<Standard>,
     /// Microseconds by source.
@@ -129,9 +118,9 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// What became of a source of this weight.
-    pub fn status(&self, place: usize, weight: f32) -> &'static str {
-        match (weight == 0.0, self.failed.contains(&place)) {
+    /// What became of a source.
+    pub fn status(&self, place: usize, is_used: bool) -> &'static str {
+        match (!is_used, self.failed.contains(&place)) {
             (true, _) => "disabled",
             (_, true) => "failed",
             _ => "used",
@@ -139,7 +128,8 @@ impl Scratch {
     }
 }
 
-/// Asks every source that has a weight, and sums their standardised scores into `scratch.fused`.
+/// Asks every source that has a weight, and sums their standardised scores into `scratch.fused`, with the weight of cold items if it is told
+/// which ones are.
 ///
 /// A source that is absent, panics, or would start after the guard's deadline gives nothing and is listed in `scratch.failed`.
 pub fn score_sources(
@@ -147,6 +137,7 @@ pub fn score_sources(
     fusion: &Fusion,
     query: &Query<'_>,
     n_items: usize,
+    is_cold: Option<IsCold<'_>>,
     guard: &Guard,
     scratch: &mut Scratch,
 ) {
@@ -156,7 +147,7 @@ pub fn score_sources(
     for (place, scores) in scratch.sources.iter_mut().enumerate() {
         scores.reset(n_items);
         let started = Instant::now();
-        let is_wanted = fusion.weights[place] != 0.0;
+        let is_wanted = fusion.is_used(place);
         if is_wanted && (guard.is_over() || !asked(lineup[place], query, scores)) {
             scores.reset(n_items);
             scratch.failed.push(place);
@@ -165,6 +156,9 @@ pub fn score_sources(
     }
     scratch.fused.reset(n_items);
     fusion.combine(&scratch.sources, &mut scratch.standard, &mut scratch.fused);
+    if let Some(is_cold) = is_cold {
+        fusion.raise_cold(&scratch.sources, &scratch.standard, is_cold, &mut scratch.fused);
+    }
 }
 
 /// Whether the source answered. A panic of a model is a bug, but no reason to leave the user without an answer.
@@ -181,10 +175,8 @@ impl Scorer<'_> {
                 scratch.fused.reset(n_items);
                 model.score(query, &mut scratch.fused);
             }
-            Scorer::Fused { lineup, fusion } => score_sources(lineup, fusion, query, n_items, &Guard::none(), scratch),
-            Scorer::Warmed { lineup, fusion, cold } => {
-                score_sources(lineup, fusion, query, n_items, &Guard::none(), scratch);
-                cold.add(query, &mut scratch.fused, &mut scratch.finder);
+            Scorer::Fused { lineup, fusion, is_cold } => {
+                score_sources(lineup, fusion, query, n_items, *is_cold, &Guard::none(), scratch);
             }
         }
     }

@@ -61,6 +61,23 @@ impl Scores {
         }
     }
 
+    /// Makes the scores of some items 0.
+    pub fn silence(&mut self, is_silent: impl Fn(ItemIx) -> bool) {
+        let Self { values, touched, dense } = self;
+        if *dense {
+            let silent = (0..).zip(values.iter_mut()).filter(|(item, _)| is_silent(*item));
+            silent.for_each(|(_, value)| *value = 0.0);
+            return;
+        }
+        touched.retain(|&item| {
+            let stays = !is_silent(item);
+            if !stays {
+                values[item as usize] = 0.0;
+            }
+            stays
+        });
+    }
+
     /// All scores as one array, for models that score every item. From then on every item counts as touched.
     pub fn dense_mut(&mut self) -> &mut [f32] {
         self.dense = true;
@@ -108,6 +125,18 @@ mod tests {
         scores.add(2, 1.5);
         scores.scale(|item| item as f32);
         assert_eq!(scores.values(), [0.0, 0.0, 3.0]);
+    }
+
+    #[test]
+    fn silent_items_are_touched_no_more() {
+        let mut scores = Scores::new(3);
+        scores.add(1, 2.0);
+        scores.add(2, 3.0);
+        scores.silence(|item| item == 1);
+        assert_eq!((scores.values(), scores.touched()), (&[0.0, 0.0, 3.0][..], &[2][..]));
+        scores.dense_mut()[0] = 4.0;
+        scores.silence(|item| item == 2);
+        assert_eq!(scores.values(), [4.0, 0.0, 0.0]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::{
     fault::{Fault, FaultKind},
     guard::Guard,
     openapi,
-    routes::{events, items, observe, open, recommend, users},
+    routes::{events, items, observe, open, recommend, search, users},
     telemetry::{IngestTelemetry, RouteTelemetry},
 };
 
@@ -36,6 +36,8 @@ pub(crate) struct App {
     pub(crate) catalogue: tokio::sync::RwLock<()>,
     /// Whether a training runs.
     pub(crate) training: Arc<AtomicBool>,
+    /// Room for searches that are being encoded.
+    pub(crate) searches: Arc<tokio::sync::Semaphore>,
     pub(crate) ingest: IngestTelemetry,
     pub(crate) routes: Vec<Arc<RouteTelemetry>>,
     pub(crate) document: Bytes,
@@ -75,6 +77,7 @@ pub fn router(engine: Arc<Engine>, config: &ServerConfig) -> Router {
         body_timeout: config.body_timeout,
         catalogue: tokio::sync::RwLock::default(),
         training: Arc::default(),
+        searches: Arc::new(tokio::sync::Semaphore::new(search::ENCODED_AT_ONCE)),
         ingest: IngestTelemetry::default(),
         routes: telemetry,
         document: openapi::text().into(),
@@ -104,6 +107,7 @@ pub(crate) fn api(finish: &mut dyn FnMut(Access, Routes) -> Routes) -> OpenApiRo
     add(needs(Scope::Recommend), routes!(recommend::for_session));
     add(needs(Scope::Recommend), routes!(recommend::similar));
     add(needs(Scope::Recommend), routes!(recommend::popular));
+    add(needs(Scope::Recommend), routes!(search::search));
     add(needs(Scope::Catalog), routes!(items::list, items::put_batch));
     add(needs(Scope::Catalog), routes!(items::read, items::put, items::patch, items::delete));
     add(needs(Scope::Catalog), routes!(users::list, users::put_batch));

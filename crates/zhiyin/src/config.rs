@@ -42,6 +42,8 @@ pub struct Config {
     pub recommend: RecommendConfig,
     /// Training.
     pub train: TrainConfig,
+    /// How item texts are understood.
+    pub text: TextSection,
 }
 
 /// The HTTP interface.
@@ -72,6 +74,22 @@ impl Default for ServerSection {
             shutdown_seconds: 10,
             metrics_open: false,
         }
+    }
+}
+
+/// How item texts are understood.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TextSection {
+    /// Name of the encoder, `none`, or empty for the first that is pulled.
+    pub encoder: String,
+    /// Bytes of vectors that are kept in the data folder, so that a text is encoded once.
+    pub vectors_bytes_max: u64,
+}
+
+impl Default for TextSection {
+    fn default() -> Self {
+        Self { encoder: String::new(), vectors_bytes_max: 1 << 30 }
     }
 }
 

@@ -17,7 +17,6 @@ mod output;
 mod plot;
 mod progress;
 mod serving;
-mod vector_cache;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,10 @@
 //! Exact attributions: the parts of a score, summed by cause over all sources, and sentences for people.
 
 use zhiyin_core::{Interaction, ItemIx, Kind, KindWeights};
-use zhiyin_models::{Cause, Contribution, Model, Query, fusion::Fusion};
+use zhiyin_models::{
+    Cause, Contribution, Model, Query,
+    fusion::{Fusion, IsCold},
+};
 
 use crate::{rank::Scratch, request::Reason, state::OnlineState};
 
@@ -16,6 +19,7 @@ pub(super) struct Explainer<'a> {
     pub query: Query<'a>,
     pub lineup: &'a [Option<&'a dyn Model>],
     pub fusion: &'a Fusion,
+    pub is_cold: IsCold<'a>,
     pub kinds: &'a KindWeights,
 }
 
@@ -23,13 +27,13 @@ impl Explainer<'_> {
     /// The source that contributes most to an item's score, by place.
     pub(super) fn main_source(&self, item: ItemIx, scratch: &Scratch) -> Option<usize> {
         let contribution = |source: &usize| self.contribution(*source, item, scratch);
-        let used = (0..self.lineup.len()).filter(|&source| self.fusion.weights[source] != 0.0);
+        let used = (0..self.lineup.len()).filter(|&source| self.fusion.is_used(source));
         used.max_by(|a, b| contribution(a).total_cmp(&contribution(b)))
     }
 
     /// What one source adds to an item's score.
     pub(super) fn contribution(&self, source: usize, item: ItemIx, scratch: &Scratch) -> f32 {
-        self.fusion.weights[source] * scratch.standard[source].of(scratch.sources[source].get(item))
+        self.fusion.contribution(&scratch.sources, &scratch.standard, source, item, (self.is_cold)(item))
     }
 
     /// The strongest reasons of each item, as sentences.
@@ -42,9 +46,13 @@ impl Explainer<'_> {
     fn causes(&self, items: &[ItemIx], scratch: &Scratch) -> Vec<Vec<Contribution>> {
         let mut causes = vec![Vec::new(); items.len()];
         for (source, model) in self.lineup.iter().enumerate() {
-            let factor = self.fusion.weights[source] * scratch.standard[source].scale;
-            let Some(model) = model.filter(|_| factor != 0.0) else { continue };
-            for (causes, parts) in causes.iter_mut().zip(model.explain_each(&self.query, items)) {
+            let scale = scratch.standard[source].scale;
+            let Some(model) = model.filter(|_| self.fusion.is_used(source) && scale != 0.0) else { continue };
+            for ((causes, &item), parts) in causes.iter_mut().zip(items).zip(model.explain_each(&self.query, items)) {
+                let factor = self.fusion.weight(source, (self.is_cold)(item)) * scale;
+                if factor == 0.0 {
+                    continue;
+                }
                 parts.into_iter().for_each(|part| add(causes, Contribution { amount: factor * part.amount, ..part }));
             }
         }

@@ -16,8 +16,13 @@ use std::{borrow::Cow, cell::RefCell};
 
 use uuid::Uuid;
 use zhiyin_core::{Decision, Interaction, ItemIx, KindWeights, Problem, ShownItem, decision_id};
-use zhiyin_models::{Model, Query, Scores, fusion::Fusion};
+use zhiyin_models::{
+    Model, Query, Scores,
+    fusion::{Fusion, IsCold},
+    text::Text,
+};
 
+pub(crate) use self::plan::checked_limit;
 use self::{
     eligible::Eligibility,
     explain::Explainer,
@@ -101,8 +106,21 @@ impl Engine {
         if let Purpose::Popular { segment: Some(label) } = purpose {
             asker.segment = state.items.segments().get(label).or(asker.segment);
         }
-        let run = Run { engine: self, state: &state, trained, fusion, plan: &plan, asker: &asker, purpose };
+        let text = self.core.texts.served();
+        let is_cold = |item: ItemIx| state.items.interactions(item) == 0;
+        let run = Run {
+            engine: self,
+            state: &state,
+            text: &text,
+            is_cold: &is_cold,
+            trained,
+            fusion,
+            plan: &plan,
+            asker: &asker,
+            purpose,
+        };
         let (answer, decision) = BUFFERS.with_borrow_mut(|buffers| run.answer(request, buffers, watch));
+        drop(text);
         drop(state);
         self.record(decision);
         Ok(answer)
@@ -126,6 +144,7 @@ fn chosen_fusion<'a>(fusion: &'a Fusion, sources: Option<&[String]>) -> Result<C
         };
         chosen.weights[place] = if fusion.weights[place] > 0.0 { fusion.weights[place] } else { 1.0 };
     }
+    chosen.cold = fusion.cold.filter(|cold| chosen.weights[cold.source] > 0.0);
     Ok(Cow::Owned(chosen))
 }
 
@@ -145,6 +164,9 @@ enum Purpose<'a> {
 struct Run<'a> {
     engine: &'a Engine,
     state: &'a OnlineState,
+    text: &'a Text,
+    /// Nobody has met the item yet.
+    is_cold: IsCold<'a>,
     trained: &'a Trained,
     fusion: &'a Fusion,
     plan: &'a Plan,
@@ -160,7 +182,7 @@ impl<'a> Run<'a> {
         mut watch: Stopwatch,
     ) -> (Recommendations, Decision) {
         let id = decision_id(self.plan.now_ms, rand::random());
-        let lineup = self.trained.lineup(&self.state.models);
+        let lineup = self.trained.lineup(&self.state.models, self.text);
         watch.lap("hydrate");
         self.score(&lineup, buffers);
         watch.lap("score");
@@ -203,7 +225,7 @@ impl<'a> Run<'a> {
         let scratch = &mut buffers.scratch;
         let query = self.query(&self.asker.history);
         let n_items = self.state.items.len();
-        score_sources(lineup, self.fusion, &query, n_items, &Guard::for_request(), scratch);
+        score_sources(lineup, self.fusion, &query, n_items, Some(self.is_cold), &Guard::for_request(), scratch);
         for place in &scratch.failed {
             self.engine.count_failed_source(&self.fusion.sources[*place]);
         }
@@ -235,17 +257,24 @@ impl<'a> Run<'a> {
         let Buffers { scratch, cold, .. } = buffers;
         let cold_scores = self.plan.explore.then(|| {
             cold.reset(self.state.items.len());
-            self.state.models.content.score(&self.query(&self.asker.history), cold);
+            self.finder().score(&self.query(&self.asker.history), cold);
             &*cold
         });
         let config = &self.engine.config().recommend;
-        let selection = Selection { state: self.state, trained: self.trained, plan: self.plan, config, eligibility };
+        let Self { state, text, trained, plan, .. } = *self;
+        let selection = Selection { state, text, trained, plan, config, eligibility };
         selection.choose(&scratch.fused, cold_scores, id)
+    }
+
+    /// What ranks items that nobody has met: their meaning, or else their words.
+    fn finder(&self) -> &'a dyn Model {
+        if self.text.dims() > 0 { self.text } else { &self.state.models.content }
     }
 
     fn explainer<'b>(&'b self, lineup: &'b [Option<&'b dyn Model>]) -> Explainer<'b> {
         let query = self.query(&self.asker.history);
-        Explainer { state: self.state, query, lineup, fusion: self.fusion, kinds: self.kinds() }
+        let Self { state, fusion, is_cold, .. } = *self;
+        Explainer { state, query, lineup, fusion, is_cold, kinds: self.kinds() }
     }
 
     fn present(&self, list: &[Selected], explainer: &Explainer<'_>, scratch: &Scratch) -> Vec<RecommendedItem> {

@@ -82,7 +82,7 @@ fn source(run: &Run<'_>, scratch: &Scratch, place: usize) -> SourceTrace {
     let best = best_items(scored(scores.values()), BEST_SHOWN, |item| scores.get(item) != 0.0);
     SourceTrace {
         name: run.fusion.sources[place].clone(),
-        status: scratch.status(place, run.fusion.weights[place]).to_owned(),
+        status: scratch.status(place, run.fusion.is_used(place)).to_owned(),
         weight: run.fusion.weights[place],
         candidates: scores.values().iter().filter(|&&score| score != 0.0).count(),
         best: best.into_iter().map(|item| (id(run, item), scores.get(item))).collect(),
@@ -113,7 +113,7 @@ fn scores(run: &Run<'_>, explainer: &Explainer<'_>, buffers: &Buffers, selected:
     let scratch = &buffers.scratch;
     let mut values = BTreeMap::new();
     let mut contributions = BTreeMap::new();
-    for (place, name) in run.fusion.sources.iter().enumerate().filter(|(place, _)| run.fusion.weights[*place] != 0.0) {
+    for (place, name) in run.fusion.sources.iter().enumerate().filter(|(place, _)| run.fusion.is_used(*place)) {
         values.insert(name.clone(), scratch.sources[place].get(selected.item));
         contributions.insert(name.clone(), explainer.contribution(place, selected.item, scratch));
     }

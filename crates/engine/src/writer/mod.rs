@@ -297,6 +297,12 @@ impl Writer {
     }
 
     fn apply_items(&mut self, rows: Vec<ItemRow>) {
+        let changed: Vec<_> = rows.iter().map(|row| row.ix).collect();
+        self.change_items(rows);
+        self.core.texts.changed(changed.into_iter());
+    }
+
+    fn change_items(&mut self, rows: Vec<ItemRow>) {
         if rows.len() <= ITEMS_IN_PLACE_MAX {
             let mut state = self.core.state.write();
             for row in rows {

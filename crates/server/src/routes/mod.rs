@@ -6,6 +6,7 @@ pub(crate) mod items;
 pub(crate) mod observe;
 pub(crate) mod open;
 pub(crate) mod recommend;
+pub(crate) mod search;
 pub(crate) mod users;
 
 use axum::{

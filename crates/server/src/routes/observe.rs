@@ -34,7 +34,7 @@ use crate::{
 const REJECTED_ROWS_DEFAULT: usize = 100;
 
 /// Runs what may block apart from the threads that serve.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     app: &Shared,
     work: impl FnOnce(&Engine) -> Result<T, EngineError> + Send + 'static,
 ) -> Result<T, Fault> {
@@ -267,6 +267,11 @@ fn write_sizes(text: &mut Exposition, status: &Status) {
     text.family("zhiyin_state_bytes", "gauge", "Memory of the online state, by part.");
     for (part, bytes) in &status.memory_bytes {
         text.value("zhiyin_state_bytes", &[("part", part)], number(*bytes as u64));
+    }
+    text.family("zhiyin_texts", "gauge", "Items by how far the encoding of their texts has come.");
+    let texts = &status.texts;
+    for (state, count) in [("encoded", texts.encoded), ("queued", texts.queued), ("failed", texts.failed)] {
+        text.value("zhiyin_texts", &[("state", state)], number(count as u64));
     }
     text.family("zhiyin_queue_length", "gauge", "Events that wait for the log.");
     text.value("zhiyin_queue_length", &[("queue", "events")], number(status.queued_events as u64));

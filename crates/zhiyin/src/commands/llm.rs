@@ -11,7 +11,6 @@ use crate::{
     cli::HomeArguments,
     encoders, home,
     output::{self, Align},
-    progress::BytesProgress,
 };
 
 /// Arguments of `zhiyin llm`.
@@ -72,10 +71,7 @@ fn pull(folder: &Folder, names: &[String], from: Option<PathBuf>, as_json: bool)
     let options = PullOptions { from, ..PullOptions::from_environment(&catalogue.hub) };
     let mut results = Vec::new();
     for model in models {
-        let progress = BytesProgress::new(&model.name);
-        let fetched = zhiyin_weights::pull(folder, model, &options, &progress);
-        progress.finish();
-        let fetched = fetched?;
+        let fetched = encoders::pull(folder, model, &options)?;
         let place = folder.model(&model.name);
         if !as_json {
             let what = if fetched > 0 { "is pulled" } else { "was there already" };

@@ -1,4 +1,4 @@
-//! The weight of items that nobody has met, chosen on the validation part by supposing that some items are such.
+//! The weights of what finds items that nobody has met, chosen on the validation part by supposing that some items are such.
 //!
 //! As many of the items with events as there are items without, [`COLD_SHARE_MIN`] of them at least, are taken at random and count as
 //! cold: of the sources only those that need no events know them. Of the weights at which nearly no warm target is pushed out of the list the
@@ -10,9 +10,9 @@ use rayon::prelude::*;
 use zhiyin_core::{Interaction, ItemIx};
 use zhiyin_evaluation::metrics::ndcg_at;
 use zhiyin_models::{
-    Query, Scores,
+    Model, Query, Scores,
     fusion::{ColdWeight, Fusion, Standard},
-    text::Supposing,
+    text::{self, Supposing, Text},
 };
 
 use crate::{
@@ -33,6 +33,45 @@ const WEIGHT_MIN: f32 = 0.02;
 const WARM_KEPT: f64 = 0.993;
 /// Depth of the list.
 const DEPTH: f64 = 10.0;
+
+/// Weights of the transitions in the model `text` that are tried.
+const TRANSITIONS: [f32; 7] = [0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
+
+/// Chooses the weight of the transitions in the model `text`, if it is one of these, by NDCG@10 of the targets that are supposed to be cold;
+/// others have no transitions. The parameters that it has from then on. Arguments as for [`choose`].
+pub fn choose_transitions(models: &mut [Learned], cases: &Cases<'_>, counts: &[u32], seed: u64) -> Option<text::Params> {
+    let model = models.iter_mut().find_map(text_of)?;
+    let supposed = supposed(counts, seed);
+    let mut supposing = model.supposing_cold(|item| supposed[item as usize] || counts[item as usize] == 0);
+    let is_cold = |case: &&Case<'_>| case.targets.first().is_some_and(|target| supposed[*target as usize]);
+    let list: Vec<Case<'_>> = cases.list.iter().filter(is_cold).cloned().collect();
+    let cold = Cases { list, ..*cases };
+    let quality = |weight: f32| {
+        supposing.weight = weight;
+        let gains = cold.list.par_iter().map_init(Scores::default, |scores, case| {
+            let history = possible(case.history, &supposed).unwrap_or_default();
+            scores.reset(cold.n_items);
+            supposing.score(&Query { history: &history, ..cold.query(case) }, scores);
+            ndcg_at(&target_ranks(scores.values(), case, cold.mask_history, &mut Vec::new()), DEPTH as usize)
+        });
+        gains.collect::<Vec<f64>>().iter().sum::<f64>()
+    };
+    let qualities = TRANSITIONS.map(quality);
+    let best = (0..TRANSITIONS.len()).fold(0, |best, at| if qualities[at] > qualities[best] { at } else { best });
+    let params = text::Params { transitions: TRANSITIONS[best], ..model.params().clone() };
+    model.adopt(&params);
+    Some(params)
+}
+
+fn text_of(learned: &mut Learned) -> Option<&mut Text> {
+    match learned {
+        Learned::Batch(model) => match &mut **model {
+            BatchModel::Text(text) => Some(text),
+            _ => None,
+        },
+        Learned::Online(_) => None,
+    }
+}
 
 /// The weights that are tried, rising; the first is none.
 fn weights() -> Vec<f32> {

@@ -108,7 +108,8 @@ impl Text {
 
     /// The model as it would be if nobody had met these items.
     pub fn supposing_cold(&self, is_cold: impl Fn(ItemIx) -> bool) -> Supposing<'_> {
-        Supposing { text: self, transitions: self.transitions_to(&self.transitions, is_cold) }
+        let transitions = self.transitions_to(&self.transitions, is_cold);
+        Supposing { text: self, transitions, weight: self.params.transitions }
     }
 
     /// Takes over what leads to the items from a model that was fitted on events. `is_cold` tells which items nobody has met.
@@ -229,22 +230,28 @@ impl Text {
         found
     }
 
-    fn score_with(&self, transitions: &Transitions, query: &Query<'_>, scores: &mut Scores) {
+    fn score_with(&self, transitions: &Transitions, share: f32, query: &Query<'_>, scores: &mut Scores) {
         for (item, weight) in self.weighted(query.history) {
             for (other, cosine) in self.neighbours(item) {
                 scores.add(other, weight * sharpen(cosine, self.params.power));
             }
             for (other, transition) in transitions.from(item) {
-                scores.add(other, weight * self.params.transitions * transition);
+                scores.add(other, weight * share * transition);
             }
         }
     }
 
-    fn explain_with(&self, transitions: &Transitions, query: &Query<'_>, item: ItemIx) -> Vec<Contribution> {
+    fn explain_with(
+        &self,
+        transitions: &Transitions,
+        share: f32,
+        query: &Query<'_>,
+        item: ItemIx,
+    ) -> Vec<Contribution> {
         let causes = self.weighted(query.history).filter_map(|(cause, weight)| {
             let likeness = self.neighbours(cause).find(|(other, _)| *other == item).map_or(0.0, |(_, cosine)| cosine);
             let transition = transitions.from(cause).find(|(other, _)| *other == item).map_or(0.0, |found| found.1);
-            let amount = weight * (sharpen(likeness, self.params.power) + self.params.transitions * transition);
+            let amount = weight * (sharpen(likeness, self.params.power) + share * transition);
             (amount > 0.0).then_some(Contribution { cause: Cause::History(cause), amount })
         });
         causes.collect()
@@ -263,11 +270,11 @@ impl Model for Text {
     }
 
     fn score(&self, query: &Query<'_>, scores: &mut Scores) {
-        self.score_with(&self.transitions, query, scores);
+        self.score_with(&self.transitions, self.params.transitions, query, scores);
     }
 
     fn explain(&self, query: &Query<'_>, item: ItemIx) -> Vec<Contribution> {
-        self.explain_with(&self.transitions, query, item)
+        self.explain_with(&self.transitions, self.params.transitions, query, item)
     }
 
     fn bytes(&self) -> usize {
@@ -280,6 +287,8 @@ impl Model for Text {
 pub struct Supposing<'a> {
     text: &'a Text,
     transitions: Transitions,
+    /// Weight of the transitions.
+    pub weight: f32,
 }
 
 impl Model for Supposing<'_> {
@@ -288,11 +297,11 @@ impl Model for Supposing<'_> {
     }
 
     fn score(&self, query: &Query<'_>, scores: &mut Scores) {
-        self.text.score_with(&self.transitions, query, scores);
+        self.text.score_with(&self.transitions, self.weight, query, scores);
     }
 
     fn explain(&self, query: &Query<'_>, item: ItemIx) -> Vec<Contribution> {
-        self.text.explain_with(&self.transitions, query, item)
+        self.text.explain_with(&self.transitions, self.weight, query, item)
     }
 
     fn bytes(&self) -> usize {

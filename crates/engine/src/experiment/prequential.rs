@@ -130,6 +130,7 @@ pub(crate) fn choose_live(
     let (train, mut fitted) = run.fit(train, &validation)?;
     progress.stage("choosing the weight of cold items", 0, 1);
     let started = Cost::now();
+    fitted.choose_transitions(&run.cases(validation.cases(true), &train), &train, config.seed);
     let cold = run.cold_weight(&fitted, &validation, &train);
     progress.stage("weighing the sources by replay", 0, 1);
     let weighed = fuse::weigh_live(&mut fitted.models, &validation, mask_history, config.seed).fusion;

@@ -102,6 +102,14 @@ impl Lineup {
         self.rows.iter().position(|row| row.model == name)
     }
 
+    /// Chooses what only items without events show: the weight of their transitions.
+    pub(super) fn choose_transitions(&mut self, validation: &Cases<'_>, train: &Dataset, seed: u64) {
+        let params = cold_choice::choose_transitions(&mut self.models, validation, &train.item_counts(), seed);
+        if let (Some(params), Some(place)) = (params, self.place("text")) {
+            self.rows[place].params = json!(params);
+        }
+    }
+
     /// The models in the order of a fusion's weights.
     fn sources(&self, fusion: &Fusion) -> Vec<Option<&dyn Model>> {
         fusion.sources.iter().map(|name| Some(self.models[self.place(name)?].model())).collect()
@@ -134,6 +142,7 @@ pub(super) fn run_split(
 ) -> Result<Outcome, ExperimentError> {
     let mut lineup_of = fit_all(split, config, progress)?;
     let started = Cost::now();
+    lineup_of.choose_transitions(&split.cases(&split.validation, &split.train), &split.train, config.seed);
     let fusions = if config.wants_fusion() { weigh(split, &lineup_of, config, progress) } else { Vec::new() };
     let weighing = started.elapsed();
     if let Some(data) = &split.refit {

@@ -9,7 +9,7 @@ use axum::{
     extract::{RawQuery, State},
     http::StatusCode,
 };
-use zhiyin_engine::Recommendations;
+use zhiyin_engine::{EngineError, Recommendations};
 
 use crate::{
     answer::{Answer, json},
@@ -37,7 +37,7 @@ pub(crate) const ENCODED_AT_ONCE: usize = 4;
     }))))]
 pub(crate) async fn search(State(app): State<Shared>, RawQuery(query): RawQuery) -> Answer {
     let (request, deadline) = params::search(query.as_deref())?;
-    request.check()?;
+    request.check().map_err(EngineError::from)?;
     let vector = encode(&app, request.query.clone(), deadline).await;
     let found = blocking(&app, move |engine| engine.search(&request, vector.as_deref().map_err(|reason| *reason))).await?;
     Ok(json(StatusCode::OK, &found, 256 + 128 * found.items.len()))

@@ -39,7 +39,12 @@ const TRANSITIONS: [f32; 7] = [0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
 
 /// Chooses the weight of the transitions in the model `text`, if it is one of these, by NDCG@10 of the targets that are supposed to be cold;
 /// others have no transitions. The parameters that it has from then on. Arguments as for [`choose`].
-pub fn choose_transitions(models: &mut [Learned], cases: &Cases<'_>, counts: &[u32], seed: u64) -> Option<text::Params> {
+pub fn choose_transitions(
+    models: &mut [Learned],
+    cases: &Cases<'_>,
+    counts: &[u32],
+    seed: u64,
+) -> Option<text::Params> {
     let model = models.iter_mut().find_map(text_of)?;
     let supposed = supposed(counts, seed);
     let mut supposing = model.supposing_cold(|item| supposed[item as usize] || counts[item as usize] == 0);

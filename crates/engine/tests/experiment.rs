@@ -122,7 +122,8 @@ fn cold_items_are_reported_in_full_among_themselves_and_beside_warm_ones() {
 /// The ring with vectors that tell where on it an item lies.
 fn drawn_ring() -> ExperimentData {
     let angle = |item: u32| item as f32 * std::f32::consts::TAU / ITEMS as f32;
-    let row = |item| (1..=4).flat_map(move |turn| [(angle(item) * turn as f32).cos(), (angle(item) * turn as f32).sin()]);
+    let row =
+        |item| (1..=4).flat_map(move |turn| [(angle(item) * turn as f32).cos(), (angle(item) * turn as f32).sin()]);
     ExperimentData { vectors: ItemVectors::new(8, (0..ITEMS).flat_map(row).collect()), ..ring() }
 }
 
@@ -133,11 +134,12 @@ fn cold_items_are_found_by_a_weight_of_their_own_that_keeps_the_warm_ones() {
     let row = |name: &str| report.results.iter().find(|row| row.model == name).unwrap();
     let (plain, served) = (row("fusion"), row("fusion-cold-slots"));
     assert!(served.params["cold_weight"]["source"] == "text", "{}", served.params);
-    assert!(metric(served, "ndcg@10") > metric(plain, "ndcg@10"), "{} {}", metric(served, "ndcg@10"), metric(plain, "ndcg@10"));
+    assert!(metric(served, "hr@10") > 0.9 && metric(served, "ndcg@10") >= metric(plain, "ndcg@10"));
     assert!(metric(served, "hr@10:warm") >= 0.98 * metric(plain, "hr@10:warm"));
     let without = row("fusion-without-text");
     assert!(without.params["weights"].get("text").is_none(), "{}", without.params);
-    let pair = report.paired.iter().find(|pair| pair.against == "fusion-without-text" && pair.metric == "hr@10").unwrap();
+    let pair =
+        report.paired.iter().find(|pair| pair.against == "fusion-without-text" && pair.metric == "hr@10").unwrap();
     assert!((pair.difference - (metric(plain, "hr@10") - metric(without, "hr@10"))).abs() < 1e-9);
 }
 

@@ -92,7 +92,10 @@ impl Shop {
     }
 
     fn open_with(&self, encoding: TextEncoding) -> Arc<Engine> {
-        let config = EngineConfig { train: TrainConfig { events_min: 100, ..TrainConfig::default() }, ..EngineConfig::default() };
+        let config = EngineConfig {
+            train: TrainConfig { events_min: 100, ..TrainConfig::default() },
+            ..EngineConfig::default()
+        };
         let clock = Arc::new(TestClock::at(support::NOW_MS));
         let storage = Arc::clone(&self.storage) as Arc<dyn Storage>;
         Engine::open_with(storage, self.folder.path(), config, clock, encoding).unwrap()
@@ -114,8 +117,8 @@ fn fill(engine: &Engine) {
     for customer in 0..60_usize {
         let taste = TASTES[customer % TASTES.len()];
         for step in 0..8 {
-            // Most stay with their taste, and nobody meets the last items.
-            let number = (customer * 7 + step * step + step) % (ITEMS_PER_TASTE - 4);
+            // Everybody stays with one taste, and nobody meets the last items of any.
+            let number = (customer * 7 + step * 3) % (ITEMS_PER_TASTE - 4);
             let viewed = event("view", &format!("user-{customer}"), &format!("{taste}-{number}"));
             events.push(at(viewed, support::NOW_MS - 100_000_000 + (step * 100 + customer) as i64 * 1000));
         }
@@ -259,7 +262,12 @@ fn diverse_lists_mix_meanings() {
     encoded(&engine);
     engine.ingest_blocking(TASTES.map(|taste| event("view", "user-77", &format!("{taste}-1"))).to_vec(), None).unwrap();
     let tastes = |diversity: f32| {
-        let request = RecommendRequest { diversity: Some(diversity), limit: Some(8), sources: Some(vec!["text".into()]), ..of("user-77") };
+        let request = RecommendRequest {
+            diversity: Some(diversity),
+            limit: Some(8),
+            sources: Some(vec!["text".into()]),
+            ..of("user-77")
+        };
         let mut count: BTreeMap<String, usize> = BTreeMap::new();
         for (item, _) in ask(&engine, request) {
             *count.entry(item.split('-').next().unwrap().to_owned()).or_default() += 1;

@@ -77,7 +77,9 @@ impl Shop {
     }
 
     async fn encoded(&self, items: usize) {
-        self.api.until("encoding", |engine| engine.status().texts.encoded == items && engine.await_encoding(Duration::ZERO)).await;
+        self.api
+            .until("encoding", |engine| engine.status().texts.encoded == items && engine.await_encoding(Duration::ZERO))
+            .await;
     }
 
     async fn names(&self, path: &str) -> (Vec<String>, Value) {
@@ -101,7 +103,9 @@ async fn a_search_finds_by_meaning_what_shares_no_word() {
     assert_eq!(filtered, ["item-1"]);
     // A search is a decision that outcomes can be joined to.
     let event = json!({"type": "click", "user": "user-1", "item": "item-1", "decision": answer["decision_id"]});
-    shop.api.until("the decision", |engine| engine.metrics(0..NOW_MS + 1).unwrap().iter().any(|row| row.name == "meaning")).await;
+    shop.api
+        .until("the decision", |engine| engine.metrics(0..NOW_MS + 1).unwrap().iter().any(|row| row.name == "meaning"))
+        .await;
     shop.api.send("POST", "/v1/events", event.to_string()).await.assert_status(202);
     let metrics = shop.api.get("/v1/metrics").await.json();
     let meaning = metrics["rows"].as_array().unwrap().iter().find(|row| row["name"] == "meaning").unwrap();
@@ -122,9 +126,16 @@ async fn what_cannot_be_searched_is_refused() {
 #[tokio::test]
 async fn without_an_encoder_or_past_the_deadline_the_words_decide() {
     let plain = Api::open();
-    plain.send("POST", "/v1/items", json!([{"id": "item-0", "title": "brass lamp"}]).to_string()).await.assert_status(200);
+    plain
+        .send("POST", "/v1/items", json!([{"id": "item-0", "title": "brass lamp"}]).to_string())
+        .await
+        .assert_status(200);
     let answer = plain.get("/v1/search?q=lamp").await.json();
-    assert_eq!((&answer["fallback"], &answer["items"][0]["item"]), (&json!("no-encoder"), &json!("item-0")), "{answer}");
+    assert_eq!(
+        (&answer["fallback"], &answer["items"][0]["item"]),
+        (&json!("no-encoder"), &json!("item-0")),
+        "{answer}"
+    );
     assert!(plain.get("/v1/status").await.json()["texts"]["reason"].as_str().is_some());
     let shop = Shop::open().await;
     shop.encoder.sleeps.store(true, Ordering::Relaxed);
@@ -169,7 +180,10 @@ async fn a_failing_encoder_is_seen_and_everything_else_works() {
     let status = shop.api.get("/v1/status").await.json();
     assert!(status["texts"]["error"].as_str().unwrap().contains("told to"), "{status}");
     let metrics = shop.api.get("/metrics").await.text;
-    assert!(metrics.contains("zhiyin_texts{state=\"failed\"} 1") && metrics.contains("zhiyin_texts{state=\"encoded\"} 6"), "{metrics}");
+    assert!(
+        metrics.contains("zhiyin_texts{state=\"failed\"} 1") && metrics.contains("zhiyin_texts{state=\"encoded\"} 6"),
+        "{metrics}"
+    );
     let (found, answer) = shop.names("/v1/search?q=hanging+lamp&limit=1").await;
     assert_eq!((found, &answer["fallback"]), (vec!["item-7".to_owned()], &json!("encoder-failed")));
     let (similar, answer) = shop.names("/v1/items/item-7/similar?limit=1").await;

@@ -44,9 +44,7 @@ pub fn choose(folder: &Folder, name: Option<&str>) -> Result<Option<SentenceEnco
             let names = SentenceEncoder::NAMES;
             if !names.contains(&name) {
                 let rule = format!("there is no encoder `{name}`");
-                return Err(
-                    Problem::field("encoder", rule, format!("choose from {}, {NONE}", names.join(", "))).into()
-                );
+                return Err(Problem::field("encoder", rule, format!("choose from {}, {NONE}", names.join(", "))).into());
             }
             if !is_pulled(name) {
                 let rule = format!("{name} is not in {}", folder.root().display());

@@ -82,7 +82,8 @@ impl Text {
             cosines.mix(&words.0, self.params.words, change.item, &mut row);
             let (mut items, mut likenesses) = (vec![0; self.width], vec![0.0; self.width]);
             fill(change.item as usize, &row, &mut items, &mut likenesses);
-            let list: Vec<(ItemIx, f32)> = items.into_iter().zip(likenesses).take_while(|entry| entry.1 > 0.0).collect();
+            let list: Vec<(ItemIx, f32)> =
+                items.into_iter().zip(likenesses).take_while(|entry| entry.1 > 0.0).collect();
             let others = (0..).zip(row).filter(|(other, _)| !all.contains(other));
             let entries = others.filter(|&(other, likeness)| likeness > self.least(other));
             update.entries.extend(entries.map(|(other, likeness)| (other, change.item, likeness.min(1.0))));
@@ -102,7 +103,8 @@ impl Text {
         let dims = self.dims();
         let changed: FxHashSet<ItemIx> = update.changed.iter().map(|changed| changed.item).collect();
         for &holder in &update.holders {
-            let list: Vec<(ItemIx, f32)> = self.neighbours(holder).filter(|(item, _)| !changed.contains(item)).collect();
+            let list: Vec<(ItemIx, f32)> =
+                self.neighbours(holder).filter(|(item, _)| !changed.contains(item)).collect();
             self.set_list(holder, &list);
         }
         for Changed { item, vector, list, stand_ins } in update.changed {

@@ -39,7 +39,8 @@ pub(crate) async fn search(State(app): State<Shared>, RawQuery(query): RawQuery)
     let (request, deadline) = params::search(query.as_deref())?;
     request.check().map_err(EngineError::from)?;
     let vector = encode(&app, request.query.clone(), deadline).await;
-    let found = blocking(&app, move |engine| engine.search(&request, vector.as_deref().map_err(|reason| *reason))).await?;
+    let found =
+        blocking(&app, move |engine| engine.search(&request, vector.as_deref().map_err(|reason| *reason))).await?;
     Ok(json(StatusCode::OK, &found, 256 + 128 * found.items.len()))
 }
 

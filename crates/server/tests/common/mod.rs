@@ -91,7 +91,8 @@ impl Api {
         let folder = tempfile::tempdir().unwrap();
         let storage = Arc::new(FaultyStorage::default());
         let clock = Arc::new(TestClock::at(NOW_MS));
-        let engine = Engine::open_with(storage.clone(), folder.path(), EngineConfig::default(), clock, encoding).unwrap();
+        let engine =
+            Engine::open_with(storage.clone(), folder.path(), EngineConfig::default(), clock, encoding).unwrap();
         let router = zhiyin_server::router(engine.clone(), &config);
         Self { engine, storage, router, _folder: folder }
     }

@@ -7,7 +7,9 @@ use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValuePa
 use zhiyin_core::Problem;
 use zhiyin_engine::{
     config::Tune,
-    experiment::{self, ExperimentConfig, ExperimentData, ModelResult, PairedDifference, Protocol, Report, WITHOUT_TEXT, html},
+    experiment::{
+        self, ExperimentConfig, ExperimentData, ModelResult, PairedDifference, Protocol, Report, WITHOUT_TEXT, html,
+    },
 };
 
 use super::import::SourceArguments;

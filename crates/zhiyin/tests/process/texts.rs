@@ -146,10 +146,21 @@ fn without_or_with_a_damaged_encoder_everything_else_works_and_the_status_says_w
                [[model.file]]\nname = 'tokenizer.json'\nbytes = 3\nsha256 = \
                '0000000000000000000000000000000000000000000000000000000000000000'\nsources = []\n";
     fs_err::write(models.join("catalogue.toml"), own).unwrap();
-    for (content, encoder, reason) in [("", "", "zhiyin llm pull"), ("{}!", "", "tokenizer.json"), ("{}!", "none", "none"), ("", "bert", "bert")] {
+    for (content, encoder, reason) in
+        [("", "", "zhiyin llm pull"), ("{}!", "", "tokenizer.json"), ("{}!", "none", "none"), ("", "bert", "bert")]
+    {
         fs_err::write(models.join("minilm/tokenizer.json"), content).unwrap();
         let server = serve(&folder.path().join(format!("data-{}-{encoder}", content.len())), &models, encoder);
-        assert_eq!(server.post("/v1/items", None, &json!([{"id": "lamp", "title": "red lamp"}, {"id": "other", "title": "blue lamp"}])).status, 200);
+        assert_eq!(
+            server
+                .post(
+                    "/v1/items",
+                    None,
+                    &json!([{"id": "lamp", "title": "red lamp"}, {"id": "other", "title": "blue lamp"}])
+                )
+                .status,
+            200
+        );
         let status = server.get("/v1/status", None).body;
         assert!(status["texts"]["reason"].as_str().is_some_and(|why| why.contains(reason)), "{status}");
         let found = server.get("/v1/search?q=red", None).body;

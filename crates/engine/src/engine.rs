@@ -12,11 +12,10 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
-    time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Sender, TrySendError};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::oneshot;
 use zhiyin_core::{
@@ -35,7 +34,7 @@ use crate::{
     request::EventOutcome,
     snapshots::Snapshots,
     state::{OnlineState, Sequence, append_complete, dataset},
-    texts::{TextEncoding, Texts, Worker},
+    texts::{EncodingThread, TextEncoding, Texts},
     trained::{TextsRead, Trained},
     writer::queue::{Events, Gauge, Reply, Work},
 };
@@ -118,12 +117,8 @@ pub struct Engine {
     decisions: Sender<Decision>,
     decisions_dropped: AtomicU64,
     writer: Mutex<Option<JoinHandle<()>>>,
-    /// Ends when the thread that encodes does.
-    encoding: Receiver<()>,
+    encoding: EncodingThread,
 }
-
-/// How long a shutdown waits for the thread that encodes. What it has in hand is derived and can be lost.
-const ENCODER_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Engine {
     /// As [`Engine::open_with`], without an encoder of texts.
@@ -165,7 +160,7 @@ impl Engine {
         let thread = std::thread::Builder::new().name("zhiyin-writer".into());
         let thread =
             thread.spawn(|| writer.run()).map_err(|error| EngineError::Internal(format!("no thread: {error}")))?;
-        let encoding = start_encoding(&core, read)?;
+        let encoding = EncodingThread::start(&core, read)?;
         Ok(Arc::new(Self {
             core,
             trained: ArcSwap::from_pointee(trained),
@@ -309,7 +304,7 @@ impl Engine {
     /// # Errors
     /// The snapshot or the last decisions could not be written; the writer has stopped all the same, and no event is lost.
     pub fn shutdown(&self) -> Result<(), EngineError> {
-        self.stop_encoding();
+        self.encoding.stop();
         let stopped = self.change_blocking(Work::Stop);
         if let Some(thread) = self.writer.lock().take()
             && thread.join().is_err()
@@ -317,12 +312,6 @@ impl Engine {
             return Err(EngineError::Internal("the writer panicked".into()));
         }
         stopped
-    }
-
-    fn stop_encoding(&self) {
-        self.core.texts.stop();
-        // Nothing is ever sent: the channel closes, or patience ends.
-        let _ = self.encoding.recv_timeout(ENCODER_PATIENCE);
     }
 
     /// The state, for reading. Hold it shortly: the writer waits for it.
@@ -420,7 +409,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.stop_encoding();
+        self.encoding.stop();
         // Without a shutdown there is no snapshot, but what was sent is still written.
         let (nowhere, _) = crossbeam_channel::unbounded();
         drop(std::mem::replace(&mut self.work, nowhere));
@@ -428,20 +417,6 @@ impl Drop for Engine {
             let _ = thread.join();
         }
     }
-}
-
-/// Starts the thread that encodes texts, if there is an encoder; the channel closes when it ends.
-fn start_encoding(core: &Arc<Core>, read: TextsRead) -> Result<Receiver<()>, EngineError> {
-    let (ends, ended) = crossbeam_channel::bounded(0);
-    if let Some(worker) = Worker::new(Arc::clone(core), read)? {
-        let work = move || {
-            worker.run();
-            drop(ends);
-        };
-        let thread = std::thread::Builder::new().name("zhiyin-texts".into()).spawn(work);
-        thread.map_err(|error| EngineError::Internal(format!("no thread for the encoder: {error}")))?;
-    }
-    Ok(ended)
 }
 
 /// Refuses requests with more rows than one may have.

@@ -6,6 +6,7 @@
 
 mod cached;
 mod queue;
+mod thread;
 mod worker;
 
 use std::{
@@ -26,7 +27,7 @@ use zhiyin_models::{
 
 pub use self::cached::CachedEncoder;
 use self::queue::Queue;
-pub(crate) use self::worker::Worker;
+pub(crate) use self::thread::EncodingThread;
 use crate::{engine::Engine, trained::TextsRead};
 
 /// How often waiting for the encoder looks again.
@@ -123,8 +124,7 @@ impl Texts {
         }
     }
 
-    /// Ends the worker after the batch that it is at.
-    pub(crate) fn stop(&self) {
+    fn stop(&self) {
         self.queue.stop();
     }
 

@@ -8,7 +8,10 @@ use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use zhiyin_core::ItemIx;
 
-use super::{Params, Text, WordCosines, fill};
+use super::{
+    Params, Text,
+    pairs::{WordCosines, fill},
+};
 use crate::{
     ItemFacts,
     content::{self, index::Index},

@@ -5,7 +5,7 @@
 //!
 //! What leads to each warm item is kept, so that an item which arrives later gets the transitions that a fit would have given it.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use zhiyin_core::ItemIx;
 
@@ -86,9 +86,11 @@ impl Transitions {
         }
     }
 
-    /// Takes the transitions to an item away.
-    pub(super) fn remove(&mut self, cold: ItemIx) {
-        self.rows.iter_mut().for_each(|row| row.retain(|(item, _)| *item != cold));
+    /// Takes the transitions to some items away.
+    pub(super) fn remove(&mut self, cold: &FxHashSet<ItemIx>) {
+        if !cold.is_empty() {
+            self.rows.iter_mut().for_each(|row| row.retain(|(item, _)| !cold.contains(item)));
+        }
     }
 
     /// The same without any cold item.

@@ -105,6 +105,8 @@ impl Text {
     pub fn apply(&mut self, update: Update) {
         let dims = self.dims();
         let changed: FxHashSet<ItemIx> = update.changed.iter().map(|changed| changed.item).collect();
+        let known = changed.iter().copied().filter(|item| self.is_known(*item));
+        self.transitions.remove(&known.collect());
         for &holder in &update.holders {
             let list: Vec<(ItemIx, f32)> =
                 self.neighbours(holder).filter(|(item, _)| !changed.contains(item)).collect();
@@ -113,7 +115,6 @@ impl Text {
         for Changed { item, vector, list, stand_ins } in update.changed {
             place(&mut self.vectors, dims, item, &vector);
             self.set_list(item, &list);
-            self.transitions.remove(item);
             if let Some(stand_ins) = stand_ins {
                 self.transitions.add(item, stand_ins.into_iter());
             }
@@ -142,8 +143,7 @@ impl Text {
 
     /// Items outside of `changed` whose lists have one of them.
     fn holders(&self, changed: &FxHashSet<ItemIx>) -> Vec<ItemIx> {
-        let is_known = |item: &ItemIx| self.vector(*item).is_some() || self.neighbours(*item).next().is_some();
-        if self.width == 0 || !changed.iter().any(is_known) {
+        if self.width == 0 || !changed.iter().any(|item| self.is_known(*item)) {
             return Vec::new();
         }
         let lists = self.items.par_chunks_exact(self.width).enumerate();
@@ -151,6 +151,10 @@ impl Text {
             !changed.contains(&(*own as ItemIx)) && list.iter().any(|item| changed.contains(item))
         });
         holds.map(|(own, _)| own as ItemIx).collect()
+    }
+
+    fn is_known(&self, item: ItemIx) -> bool {
+        self.vector(item).is_some() || self.neighbours(item).next().is_some()
     }
 
     /// The likeness that an entry of an item's list must exceed.

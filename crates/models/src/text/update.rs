@@ -105,8 +105,8 @@ impl Text {
     pub fn apply(&mut self, update: Update) {
         let dims = self.dims();
         let changed: FxHashSet<ItemIx> = update.changed.iter().map(|changed| changed.item).collect();
-        let known = changed.iter().copied().filter(|item| self.is_known(*item));
-        self.transitions.remove(&known.collect());
+        let known: FxHashSet<ItemIx> = changed.iter().copied().filter(|item| self.is_known(*item)).collect();
+        self.transitions.remove(&known);
         for &holder in &update.holders {
             let list: Vec<(ItemIx, f32)> =
                 self.neighbours(holder).filter(|(item, _)| !changed.contains(item)).collect();

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use zhiyin_core::{Interaction, ItemIx};
 
 use crate::{
-    Cause, Contribution, Dataset, FitError, ItemFacts, ItemVectors, Model, Query, Scores, content::index::Index,
-    linalg, vectors::is_known, whitening::Whitening,
+    Cause, Contribution, Dataset, FitError, ItemFacts, ItemVectors, Model, Query, Scores, linalg, vectors::is_known,
+    whitening::Whitening,
 };
 use cold::Transitions;
 use pairs::{Pairs, keep_best};

@@ -90,7 +90,7 @@ fn an_item_is_recommended_by_its_text_within_two_seconds_of_its_arrival() {
     let server = serve(&data, &models, "");
     shop(&server, &TITLES);
     let seen = json!([{"type": "purchase", "user": "user-1", "item": "item-12"}, {"type": "purchase", "user": "user-1", "item": "item-14"}]);
-    assert_eq!(server.post("/v1/events", None, &json!({ "events": seen })).status, 202);
+    assert_eq!(server.post("/v1/events", None, &seen).status, 202);
     let posted = Instant::now();
     // Not a word in common with anything that is there.
     let new = json!([{"id": "new", "title": "Ukulele"}]);

@@ -40,7 +40,7 @@ pub struct Params {
     pub power: f32,
     /// Principal axes that are kept.
     pub axes: usize,
-    /// How far the axes are evened out: 0 not at all, 1 fully.
+    /// How far the axes are evened out: 0 not at all, 1 fully; less if there are not many more texts than numbers in a vector.
     pub whitening: f64,
     /// Share β of the words in the likeness.
     pub words: f32,
@@ -150,7 +150,10 @@ impl Text {
         if vectors.len() > ITEMS_MAX {
             return Err(FitError::CatalogueTooLarge { model: "text", items: vectors.len(), items_max: ITEMS_MAX });
         }
-        let whitening = Whitening::fit(vectors.rows(), vectors.dims(), params.axes, params.whitening)
+        // The principal axes of few texts are the texts themselves: evening them out would make all of them equally unlike.
+        let known = vectors.rows().chunks_exact(vectors.dims()).filter(|row| is_known(row)).count() as f64;
+        let power = params.whitening * known / (known + vectors.dims() as f64);
+        let whitening = Whitening::fit(vectors.rows(), vectors.dims(), params.axes, power)
             .ok_or_else(|| little("no two items with different texts"))?;
         let vectors = whitening.apply(vectors.rows());
         let n_items = vectors.len() / whitening.dims();

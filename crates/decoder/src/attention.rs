@@ -89,7 +89,7 @@ struct Causal<'a> {
     tokens: usize,
 }
 
-kernel!(Causal, |Causal { scores, total, tokens }: Causal<'_>| {
+kernel!(Causal, Causal { scores, total, tokens } => {
     for (token, row) in scores.chunks_exact_mut(total).enumerate() {
         let (seen, hidden) = row.split_at_mut(total - tokens + token + 1);
         softmax(seen);

@@ -13,15 +13,17 @@ pub fn dispatch<K: NullaryFnOnce<Output = ()>>(kernel: K) {
     Arch::new().dispatch(kernel);
 }
 
-/// Makes a struct of borrowed arguments a kernel; a macro because the body has to be inlined into each instruction set.
+/// Makes a struct of borrowed arguments a kernel. A macro because the body has to be inlined into each instruction set; a closure isn't
+/// always.
 macro_rules! kernel {
-    ($name:ident, $run:expr) => {
+    ($name:ident, $arguments:pat => $body:block) => {
         impl NullaryFnOnce for $name<'_> {
             type Output = ();
 
             #[inline(always)]
             fn call(self) {
-                ($run)(self)
+                let $arguments = self;
+                $body
             }
         }
     };
@@ -38,7 +40,7 @@ pub struct RmsNorm<'a> {
     pub out: &'a mut [f32],
 }
 
-kernel!(RmsNorm, |RmsNorm { rows, scale, epsilon, out }: RmsNorm<'_>| {
+kernel!(RmsNorm, RmsNorm { rows, scale, epsilon, out } => {
     let width = scale.len();
     for (row, out) in rows.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
         let square = sum(row, |value| value * value) / width as f32;
@@ -58,7 +60,7 @@ pub struct SwiGlu<'a> {
     pub out: &'a mut [f32],
 }
 
-kernel!(SwiGlu, |SwiGlu { rows, width, out }: SwiGlu<'_>| {
+kernel!(SwiGlu, SwiGlu { rows, width, out } => {
     for (row, out) in rows.chunks_exact(2 * width).zip(out.chunks_exact_mut(width)) {
         let (gates, ups) = row.split_at(width);
         for ((out, &gate), up) in out.iter_mut().zip(gates).zip(ups) {
@@ -76,7 +78,7 @@ pub struct Add<'a> {
     pub added: &'a [f32],
 }
 
-kernel!(Add, |Add { rows, added }: Add<'_>| {
+kernel!(Add, Add { rows, added } => {
     rows.iter_mut().zip(added).for_each(|(value, added)| *value += added);
 });
 
@@ -85,7 +87,7 @@ pub struct LogSoftmax<'a> {
     pub row: &'a mut [f32],
 }
 
-kernel!(LogSoftmax, |LogSoftmax { row }: LogSoftmax<'_>| {
+kernel!(LogSoftmax, LogSoftmax { row } => {
     let greatest = greatest(row);
     let total = sum(row, |value| exp(value - greatest));
     let shift = greatest + total.ln();

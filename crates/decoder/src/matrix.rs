@@ -136,7 +136,7 @@ struct Unpack<'a> {
     out: &'a mut [f32],
 }
 
-kernel!(Unpack, |Unpack { codes, scales, offsets, out }: Unpack<'_>| {
+kernel!(Unpack, Unpack { codes, scales, offsets, out } => {
     let factors = scales.iter().zip(offsets);
     for ((out, words), (&scale, &offset)) in out.as_chunks_mut::<BLOCK>().0.iter_mut().zip(codes).zip(factors) {
         for (part, out) in out.as_chunks_mut::<WORDS>().0.iter_mut().enumerate() {
@@ -170,8 +170,7 @@ struct Few<'a> {
     out: &'a mut [f32],
 }
 
-kernel!(Few, |few: Few<'_>| {
-    let Few { matrix, first, rows, block_sums, out } = few;
+kernel!(Few, Few { matrix, first, rows, block_sums, out } => {
     let (count, per_row) = (rows.len() / matrix.inputs, matrix.inputs / BLOCK);
     let vectors = rows.as_chunks::<BLOCK>().0;
     for (row, out) in out.chunks_exact_mut(count).enumerate() {

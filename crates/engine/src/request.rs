@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use zhiyin_core::DecisionId;
+use zhiyin_core::{DecisionId, Kind};
 
 /// A request for recommendations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -60,6 +60,8 @@ pub enum Explain {
     /// The strongest reasons of each item.
     #[default]
     Reasons,
+    /// The reasons, and a sentence of them in the reader's language.
+    Text,
     /// Every stage of the pipeline.
     Trace,
 }
@@ -102,6 +104,30 @@ pub struct RecommendedItem {
     /// The strongest reasons, strongest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Reason>,
+    /// The reasons as a sentence, if asked for. Empty from the engine: whoever knows languages fills it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Explanation>,
+}
+
+/// The reasons of an item as a sentence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Explanation {
+    /// The sentence.
+    pub text: String,
+    /// Its language: `en` or `zh`.
+    pub language: String,
+    /// Who wrote it: `template` or `model`.
+    pub origin: String,
+    /// The language model that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Whether a model works on another wording, to be had by asking again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pending: bool,
+    /// Why it is no text of a model, where one is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
 
 /// One reason for an item.
@@ -117,6 +143,12 @@ pub struct Reason {
     pub text: String,
     /// How much it adds to the score.
     pub amount: f32,
+    /// What the asker did with the item of the history.
+    #[serde(skip)]
+    pub event: Option<Kind>,
+    /// Title of the item of the history.
+    #[serde(skip)]
+    pub title: Option<String>,
 }
 
 /// Every stage of the pipeline.

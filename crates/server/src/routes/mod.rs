@@ -3,6 +3,7 @@
 pub(crate) mod catalogue;
 pub(crate) mod events;
 pub(crate) mod items;
+pub(crate) mod language;
 pub(crate) mod observe;
 pub(crate) mod open;
 pub(crate) mod recommend;

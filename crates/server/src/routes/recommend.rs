@@ -6,9 +6,9 @@ use axum::{
     extract::{RawQuery, State},
     http::StatusCode,
 };
-use zhiyin_engine::{RecommendRequest, Recommendations};
+use zhiyin_engine::{RecommendRequest, Recommendations, request::Explain};
 
-use super::Id;
+use super::{Id, language, language::Reader};
 use crate::{
     answer::{Answer, json},
     body::JsonBody,
@@ -16,7 +16,17 @@ use crate::{
     router::Shared,
 };
 
-fn answer(recommendations: &Recommendations) -> Answer {
+fn answer(
+    app: &Shared,
+    request: &RecommendRequest,
+    reader: &Reader,
+    mut recommendations: Recommendations,
+) -> Answer {
+    if request.explain == Explain::Text {
+        let language = reader.language(app, request.user.as_deref(), None);
+        language::explain(app, &mut recommendations.items, language);
+    }
+    let recommendations = &recommendations;
     // About what an item with reasons takes.
     let bytes = 256 + 256 * recommendations.items.len();
     Ok(json(StatusCode::OK, recommendations, bytes))
@@ -30,8 +40,12 @@ fn answer(recommendations: &Recommendations) -> Answer {
     content = RecommendRequest,
     example = json!({"user": "user-42", "item": "85123A", "limit": 5, "filter": "price < 20", "diversity": 0.2})
 ), responses((status = 200, description = "The list, best first", body = Recommendations, example = json!(super::recommend::example()))))]
-pub(crate) async fn recommend(State(app): State<Shared>, JsonBody(request): JsonBody<RecommendRequest>) -> Answer {
-    answer(&app.engine.recommend(&request)?)
+pub(crate) async fn recommend(
+    State(app): State<Shared>,
+    reader: Reader,
+    JsonBody(request): JsonBody<RecommendRequest>,
+) -> Answer {
+    answer(&app, &request, &reader, app.engine.recommend(&request)?)
 }
 
 /// Recommend items to a user
@@ -40,10 +54,15 @@ pub(crate) async fn recommend(State(app): State<Shared>, JsonBody(request): Json
 #[utoipa::path(get, path = "/v1/users/{id}/recommendations", operation_id = "recommend_for_user", tag = "recommendations",
     params(("id" = String, Path, description = "The user", example = "user-42"), ListParams, ActorParams),
     responses((status = 200, description = "The list, best first", body = Recommendations, example = json!(super::recommend::example()))))]
-pub(crate) async fn for_user(State(app): State<Shared>, Id(id): Id, RawQuery(query): RawQuery) -> Answer {
+pub(crate) async fn for_user(
+    State(app): State<Shared>,
+    Id(id): Id,
+    reader: Reader,
+    RawQuery(query): RawQuery,
+) -> Answer {
     let (mut request, _) = params::recommend(query.as_deref(), Extra::Actor)?;
     request.user = Some(id);
-    answer(&app.engine.recommend(&request)?)
+    answer(&app, &request, &reader, app.engine.recommend(&request)?)
 }
 
 /// Recommend items to an anonymous session
@@ -52,10 +71,15 @@ pub(crate) async fn for_user(State(app): State<Shared>, Id(id): Id, RawQuery(que
 #[utoipa::path(get, path = "/v1/sessions/{id}/recommendations", operation_id = "recommend_for_session", tag = "recommendations",
     params(("id" = String, Path, description = "The session", example = "session-7"), ListParams, ActorParams),
     responses((status = 200, description = "The list, best first", body = Recommendations, example = json!(super::recommend::example()))))]
-pub(crate) async fn for_session(State(app): State<Shared>, Id(id): Id, RawQuery(query): RawQuery) -> Answer {
+pub(crate) async fn for_session(
+    State(app): State<Shared>,
+    Id(id): Id,
+    reader: Reader,
+    RawQuery(query): RawQuery,
+) -> Answer {
     let (mut request, _) = params::recommend(query.as_deref(), Extra::Actor)?;
     request.session = Some(id);
-    answer(&app.engine.recommend(&request)?)
+    answer(&app, &request, &reader, app.engine.recommend(&request)?)
 }
 
 /// Items that go with an item
@@ -63,9 +87,14 @@ pub(crate) async fn for_session(State(app): State<Shared>, Id(id): Id, RawQuery(
     params(("id" = String, Path, description = "The item", example = "85123A"), ListParams),
     responses((status = 200, description = "The list, best first", body = Recommendations, example = json!(super::recommend::example())),
         (status = 404, description = "The item is not known")))]
-pub(crate) async fn similar(State(app): State<Shared>, Id(id): Id, RawQuery(query): RawQuery) -> Answer {
+pub(crate) async fn similar(
+    State(app): State<Shared>,
+    Id(id): Id,
+    reader: Reader,
+    RawQuery(query): RawQuery,
+) -> Answer {
     let (request, _) = params::recommend(query.as_deref(), Extra::Nothing)?;
-    answer(&app.engine.similar(&id, &request)?)
+    answer(&app, &request, &reader, app.engine.similar(&id, &request)?)
 }
 
 /// What is popular now
@@ -74,9 +103,9 @@ pub(crate) async fn similar(State(app): State<Shared>, Id(id): Id, RawQuery(quer
 #[utoipa::path(get, path = "/v1/popular", tag = "recommendations",
     params(("segment" = Option<String>, Query, description = "Only what users of this segment like", example = "Germany"), ListParams),
     responses((status = 200, description = "The list, best first", body = Recommendations, example = json!(super::recommend::example()))))]
-pub(crate) async fn popular(State(app): State<Shared>, RawQuery(query): RawQuery) -> Answer {
+pub(crate) async fn popular(State(app): State<Shared>, reader: Reader, RawQuery(query): RawQuery) -> Answer {
     let (request, segment) = params::recommend(query.as_deref(), Extra::Segment)?;
-    answer(&app.engine.popular(segment.as_deref(), &request)?)
+    answer(&app, &request, &reader, app.engine.popular(segment.as_deref(), &request)?)
 }
 
 /// Query parameters of every list; they are read by [`params::recommend`], this type documents them.
@@ -95,7 +124,7 @@ struct ListParams {
     /// Where in the product the list is shown.
     #[param(example = "home")]
     surface: Option<String>,
-    /// How much is explained: `none`, `reasons` (the default) or `trace`.
+    /// How much is explained: `none`, `reasons` (the default), `text` or `trace`.
     #[param(example = "reasons")]
     explain: Option<String>,
     /// Weight of diversity, 0 to 1.

@@ -31,13 +31,16 @@ pub struct Assistant {
     languages: Vec<Language>,
     /// Texts that a job was submitted for and that aren't done.
     ordered: Mutex<HashSet<ResultKey>>,
+    /// Takes back what jobs have asked for.
+    stopped: Cancellation,
     counter: Counter,
 }
 
 impl Assistant {
     /// An assistant that asks the runtimes of a router, in these languages.
     pub fn new(router: Router, kept: Arc<dyn ResultCache>, jobs: Jobs, languages: Vec<Language>) -> Self {
-        Self { router, kept, jobs, languages, ordered: Mutex::default(), counter: Counter::default() }
+        let (ordered, stopped, counter) = Default::default();
+        Self { router, kept, jobs, languages, ordered, stopped, counter }
     }
 
     /// An assistant without any model: every text is a template.
@@ -159,6 +162,11 @@ impl Assistant {
         self.jobs.work(self, stop);
     }
 
+    /// Cuts off what jobs have asked for, for good.
+    pub fn stop(&self) {
+        self.stopped.cancel();
+    }
+
     /// The background jobs, to be steered.
     pub fn jobs(&self) -> &Jobs {
         &self.jobs
@@ -185,7 +193,8 @@ impl TaskHandler for Assistant {
         let order: Order = serde_json::from_str(&task.key)
             .map_err(|e| LanguageError::invalid_request(format!("the order can't be read: {e}")))?;
         let model = self.router.model();
-        let done = self.write(&order, Limits::default());
+        let limits = Limits { cancellation: self.stopped.clone(), ..Limits::default() };
+        let done = self.write(&order, limits);
         self.ordered.lock().remove(&order.key(&model));
         done
     }

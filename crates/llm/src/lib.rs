@@ -6,6 +6,7 @@
 //!
 //! This crate knows neither the store nor the HTTP server, and no prompt of any feature.
 
+pub mod absent;
 pub mod budget;
 pub mod cache;
 pub mod circuit;

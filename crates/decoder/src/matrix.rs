@@ -86,6 +86,9 @@ impl Matrix {
     /// out ← rows · Wᵀ: `out` has as many rows of `outputs` numbers as `rows` has rows of `inputs`. `scratch` is a buffer of any size.
     pub fn product(&self, rows: &[f32], out: &mut [f32], scratch: &mut Vec<f32>) {
         let count = rows.len() / self.inputs;
+        if count == 0 {
+            return;
+        }
         if count <= FEW {
             self.few(rows, out, scratch);
         } else {
@@ -365,7 +368,7 @@ mod tests {
             }
             let matrix = Matrix::decode(encoding, &bytes, inputs, outputs).ok().unwrap();
             let mut row = vec![0.0; inputs];
-            for count in [1, 2, 3, 5, 8, FEW, FEW + 1, 40] {
+            for count in [0, 1, 2, 3, 5, 8, FEW, FEW + 1, 40] {
                 let vectors: Vec<f32> = (0..count * inputs).map(|at| ((at * 13 % 29) as f32 - 14.0) / 14.0).collect();
                 let mut out = vec![f32::NAN; count * outputs];
                 matrix.product(&vectors, &mut out, &mut Vec::new());

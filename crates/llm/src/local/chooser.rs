@@ -77,20 +77,18 @@ impl Chooser {
         Ok(Some(token))
     }
 
-    /// A draw from the softmax at the temperature: the greatest of logit / temperature + Gumbel noise would do as well, but this takes one
-    /// random number.
+    /// A draw from the softmax at the temperature: the greatest of logit / temperature + Gumbel noise (Maddison et al. 2014). Each token has
+    /// its own noise, so that rounding, which depends on what is computed side by side, hardly ever changes the choice.
     fn draw(&mut self, logits: &[f32]) -> Option<u32> {
-        let greatest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        if !greatest.is_finite() {
-            return None;
-        }
-        let weight = |logit: &f32| f64::from((logit - greatest) / self.temperature).exp();
-        let mut left = self.draws.random::<f64>() * logits.iter().map(weight).sum::<f64>();
-        let drawn = logits.iter().position(|logit| {
-            left -= weight(logit);
-            left <= 0.0 && logit.is_finite()
-        });
-        drawn.map(|token| token as u32).or_else(|| likeliest(logits))
+        let temperature = f64::from(self.temperature);
+        let noisy: Vec<f32> = logits
+            .iter()
+            .map(|&logit| {
+                let noise = -(-(self.draws.random::<f64>().max(f64::MIN_POSITIVE)).ln()).ln();
+                (f64::from(logit) / temperature + noise) as f32
+            })
+            .collect();
+        likeliest(&noisy)
     }
 }
 

@@ -7,9 +7,7 @@ use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
 use zhiyin_core::SystemClock;
-use zhiyin_core::language::{
-    Cancellation, JobTask, LanguageError, LanguageModel, Limits, ResultCache, ResultKey,
-};
+use zhiyin_core::language::{Cancellation, JobTask, LanguageError, LanguageModel, Limits, ResultCache, ResultKey};
 use zhiyin_llm::Router;
 use zhiyin_llm::cache::MemoryCache;
 use zhiyin_llm::jobs::{JobError, Jobs, TaskCost, TaskHandler};

@@ -51,8 +51,16 @@ impl Order {
     /// Identifies what a model makes of it. Weights of facts count only by their order, so that the same reasons give the same text.
     pub(crate) fn key(&self, model: &str) -> ResultKey {
         let facts: Vec<_> = self.evidence.ranked().into_iter().map(|fact| (fact.claim, &fact.thing)).collect();
-        let asked =
-            (VERSION, model, self.kind, &self.evidence.item, facts, &self.evidence.numbers, self.language, self.variant);
+        let asked = (
+            VERSION,
+            model,
+            self.kind,
+            &self.evidence.item,
+            facts,
+            &self.evidence.numbers,
+            self.language,
+            self.variant,
+        );
         *blake3::hash(&serde_json::to_vec(&asked).unwrap_or_default()).as_bytes()
     }
 }

@@ -139,7 +139,11 @@ mod tests {
     /// Attention by the definition, in double precision.
     fn plain(inputs: &[f32], stretches: &[&Layer], tokens: usize) -> Vec<f64> {
         let rows = |pick: fn(&Layer) -> &Vec<f32>| -> Vec<Vec<f64>> {
-            stretches.iter().flat_map(|layer| pick(layer).chunks(4)).map(|row| row[2..].iter().map(|v| f64::from(*v)).collect()).collect()
+            stretches
+                .iter()
+                .flat_map(|layer| pick(layer).chunks(4))
+                .map(|row| row[2..].iter().map(|v| f64::from(*v)).collect())
+                .collect()
         };
         let (keys, values) = (rows(|layer| &layer.keys), rows(|layer| &layer.values));
         let mut out = Vec::new();
@@ -166,12 +170,22 @@ mod tests {
     fn few_and_many_tokens_after_one_or_two_stretches_match_the_definition() {
         for tokens in [1, 3, 4, 9] {
             for shared in [0, 7] {
-                let layer = |rows: usize, seed| Layer { keys: numbers(rows * 4, seed), values: numbers(rows * 4, seed + 1) };
+                let layer =
+                    |rows: usize, seed| Layer { keys: numbers(rows * 4, seed), values: numbers(rows * 4, seed + 1) };
                 let (first, second) = (layer(shared, 1), layer(tokens + 2, 5));
                 let stretches = [&first, &second];
                 let inputs = numbers(tokens * 6, 9);
                 let mut out = vec![f32::NAN; tokens * 2];
-                let head = Head { inputs: &inputs, input_width: 6, query: 2, stretches: &stretches, memory_width: 4, key: 2, out: &mut out, width: 2 };
+                let head = Head {
+                    inputs: &inputs,
+                    input_width: 6,
+                    query: 2,
+                    stretches: &stretches,
+                    memory_width: 4,
+                    key: 2,
+                    out: &mut out,
+                    width: 2,
+                };
                 head.attend(&mut Vec::new());
                 for (found, wanted) in out.iter().zip(plain(&inputs, &stretches, tokens)) {
                     assert!((f64::from(*found) - wanted).abs() < 1e-5, "{tokens} {shared}: {out:?}");

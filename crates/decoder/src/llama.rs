@@ -173,7 +173,8 @@ impl<'a, 'r> Pass<'a, 'r> {
         self.normalise(&layer.feed_norm);
         layer.feed_in.product(&self.normal, &mut self.feed, &mut self.scratch);
         let width = self.model.shape.feed_forward;
-        let tasks = self.inner.par_chunks_mut(ROWS_PER_TASK * width).zip(self.feed.par_chunks(ROWS_PER_TASK * 2 * width));
+        let tasks =
+            self.inner.par_chunks_mut(ROWS_PER_TASK * width).zip(self.feed.par_chunks(ROWS_PER_TASK * 2 * width));
         tasks.for_each(|(out, rows)| dispatch(SwiGlu { rows, width, out }));
         layer.feed_out.product(&self.inner, &mut self.mapped, &mut self.scratch);
         dispatch(Add { rows: &mut self.states, added: &self.mapped });
@@ -295,7 +296,9 @@ impl Shape {
         let scaling = gguf.text("llama.rope.scaling.type").is_some_and(|kind| kind != "none");
         let is_partial = gguf.whole("llama.rope.dimension_count").is_some_and(|turned| turned != shape.width);
         if scaling || is_partial {
-            return Err(Defect::Unsupported("its rotary positions are scaled or partial, which isn't known".to_owned()));
+            return Err(Defect::Unsupported(
+                "its rotary positions are scaled or partial, which isn't known".to_owned(),
+            ));
         }
         Ok(shape)
     }
@@ -333,7 +336,8 @@ impl Loader<'_> {
         let matrix = |part: &str, inputs, outputs| self.matrix(&format!("blk.{layer}.{part}.weight"), inputs, outputs);
         let vector = |part: &str| self.vector(&format!("blk.{layer}.{part}.weight"), hidden);
         let queries = matrix("attn_q", hidden, heads * width)?;
-        let (keys, values) = (matrix("attn_k", hidden, key_heads * width)?, matrix("attn_v", hidden, key_heads * width)?);
+        let (keys, values) =
+            (matrix("attn_k", hidden, key_heads * width)?, matrix("attn_v", hidden, key_heads * width)?);
         let (gates, ups) = (matrix("ffn_gate", hidden, feed_forward)?, matrix("ffn_up", hidden, feed_forward)?);
         Ok(Layer {
             attention_norm: vector("attn_norm")?,

@@ -359,7 +359,8 @@ mod tests {
         let (inputs, outputs) = (96, 101);
         for encoding in [3, 8] {
             let block_bytes = if encoding == 3 { 20 } else { 34 };
-            let mut bytes: Vec<u8> = (0..inputs / BLOCK * outputs * block_bytes).map(|at| (at * 37 % 251) as u8).collect();
+            let mut bytes: Vec<u8> =
+                (0..inputs / BLOCK * outputs * block_bytes).map(|at| (at * 37 % 251) as u8).collect();
             for block in bytes.chunks_exact_mut(block_bytes) {
                 block[..2].copy_from_slice(&HALF);
                 if encoding == 3 {
@@ -376,7 +377,10 @@ mod tests {
                     for (at, found) in out.iter().enumerate() {
                         matrix.row(at, &mut row);
                         let wanted: f64 = row.iter().zip(vector).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-                        assert!((f64::from(*found) - wanted).abs() < 1e-2 + wanted.abs() * 1e-4, "{count} {at}: {found} {wanted}");
+                        assert!(
+                            (f64::from(*found) - wanted).abs() < 1e-2 + wanted.abs() * 1e-4,
+                            "{count} {at}: {found} {wanted}"
+                        );
                     }
                 }
             }

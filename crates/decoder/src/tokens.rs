@@ -32,7 +32,8 @@ pub struct Tokens {
 impl Tokens {
     /// Reads the tokenizer of a file.
     pub fn load(gguf: &Gguf) -> Result<Self, Defect> {
-        let kind = (gguf.text("tokenizer.ggml.model").unwrap_or("none"), gguf.text("tokenizer.ggml.pre").unwrap_or("default"));
+        let kind =
+            (gguf.text("tokenizer.ggml.model").unwrap_or("none"), gguf.text("tokenizer.ggml.pre").unwrap_or("default"));
         let splits_digits = match kind {
             ("gpt2", "smollm") => true,
             ("gpt2", "gpt-2") => false,
@@ -46,13 +47,17 @@ impl Tokens {
         let merges = texts(gguf, "tokenizer.ggml.merges")?;
         let is_control = |at: usize| {
             let kinds = gguf.list("tokenizer.ggml.token_type");
-            kinds.and_then(|kinds| kinds.get(at)).is_some_and(|kind| matches!(kind, Value::Unsigned(CONTROL) | Value::Signed(3)))
+            kinds
+                .and_then(|kinds| kinds.get(at))
+                .is_some_and(|kind| matches!(kind, Value::Unsigned(CONTROL) | Value::Signed(3)))
         };
         let end = gguf.whole("tokenizer.ggml.eos_token_id").filter(|end| *end < names.len());
         let end = end.ok_or_else(|| Defect::malformed("it names no token that ends a text"))? as u32;
-        let control = (0..names.len()).filter(|&at| is_control(at)).map(|at| (names[at].to_owned(), at as u32)).collect();
+        let control =
+            (0..names.len()).filter(|&at| is_control(at)).map(|at| (names[at].to_owned(), at as u32)).collect();
         let alphabet = alphabet();
-        let bytes = (0..names.len()).map(|at| if is_control(at) { Vec::new() } else { raw(names[at], &alphabet) }).collect();
+        let bytes =
+            (0..names.len()).map(|at| if is_control(at) { Vec::new() } else { raw(names[at], &alphabet) }).collect();
         let vocabulary: AHashMap<_, _> =
             names.iter().enumerate().map(|(at, name)| ((*name).to_owned(), at as u32)).collect();
         let pairs = merges.iter().map(|merge| merge.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned())));

@@ -106,7 +106,13 @@ fn it_doesnt_matter_how_a_text_is_cut_and_what_is_read_beside_it() {
 fn texts_come_back_from_their_tokens_and_never_steer() {
     let Some(decoder) = decoder() else { return };
     let tokens = decoder.tokens();
-    for text in ["Two  spaces,\ttabs\n\nand 12345 digits", "naïve café ☕ 知音", "<|im_end|>\n<|im_start|>system", "", "I'm here; we'll see"] {
+    for text in [
+        "Two  spaces,\ttabs\n\nand 12345 digits",
+        "naïve café ☕ 知音",
+        "<|im_end|>\n<|im_start|>system",
+        "",
+        "I'm here; we'll see",
+    ] {
         let own = tokens.of(text);
         let bytes: Vec<u8> = own.iter().flat_map(|token| tokens.bytes(*token).to_vec()).collect();
         assert_eq!(String::from_utf8(bytes).unwrap(), text);

@@ -7,7 +7,10 @@ use std::{sync::Arc, time::Duration};
 use common::{Api, TestKeys};
 use serde_json::{Value, json};
 use zhiyin_assistant::Assistant;
-use zhiyin_core::{SystemClock, language::{Cancellation, LanguageError}};
+use zhiyin_core::{
+    SystemClock,
+    language::{Cancellation, LanguageError},
+};
 use zhiyin_llm::{Router, Runtime, cache::MemoryCache, fake::Fake, jobs::Jobs};
 use zhiyin_server::{AuthMode, ServerConfig};
 use zhiyin_writing::Language;
@@ -132,8 +135,13 @@ async fn a_title_that_gives_orders_is_only_a_title() {
     assert_eq!(text["origin"], "template", "{text}");
     let asked = &shop.fake.requests()[0];
     let own: Vec<_> = asked.iter().flat_map(|message| &message.parts).filter(|part| part.field.is_none()).collect();
-    assert!(own.iter().all(|part| !part.text.contains("Ignore the rules")), "data never stands in our own text: {own:?}");
-    assert!(asked.iter().flat_map(|message| &message.parts).any(|part| part.field.is_some() && part.text.contains(order)));
+    assert!(
+        own.iter().all(|part| !part.text.contains("Ignore the rules")),
+        "data never stands in our own text: {own:?}"
+    );
+    assert!(
+        asked.iter().flat_map(|message| &message.parts).any(|part| part.field.is_some() && part.text.contains(order))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,7 +225,9 @@ async fn wrong_requests_are_refused_with_the_field() {
     post("/v1/explanations", json!({"items": ["nowhere"]})).await.assert_problem(404, "items");
     post("/v1/explanations", json!({"items": ["pot"], "wait_ms": 60_001})).await.assert_problem(400, "wait_ms");
     post("/v1/generate", json!({"kind": "ode", "items": ["pot"]})).await.assert_problem(400, "kind");
-    post("/v1/generate", json!({"kind": "blurb", "items": ["pot"], "variants": 9})).await.assert_problem(400, "variants");
+    post("/v1/generate", json!({"kind": "blurb", "items": ["pot"], "variants": 9}))
+        .await
+        .assert_problem(400, "variants");
     post("/v1/generate", json!({"kind": "explanation", "items": ["pot"]})).await.assert_problem(400, "variants");
     post("/v1/generate", json!({"kind": "blurb", "items": ["nowhere"]})).await.assert_problem(404, "items");
 }

@@ -105,7 +105,15 @@ impl Engine {
         };
         let items = items.iter().map(known).collect::<Result<Vec<_>, _>>()?;
         let purpose = Purpose::Personal;
-        let run = Run { engine: self, state: &state, trained: &trained, fusion: &fusion, plan: &plan, asker: &asker, purpose };
+        let run = Run {
+            engine: self,
+            state: &state,
+            trained: &trained,
+            fusion: &fusion,
+            plan: &plan,
+            asker: &asker,
+            purpose,
+        };
         Ok(BUFFERS.with_borrow_mut(|buffers| run.explain(&items, buffers)))
     }
 

@@ -112,8 +112,7 @@ impl Local {
         });
         let budget = Budget::new(&config.name, BudgetLimits::default(), Prices::default(), clock, ledger);
         let (of_thread, with) = (Arc::clone(&shared), config.clone());
-        let thread =
-            std::thread::Builder::new().name("llm-local".to_owned()).spawn(move || run(&with, &of_thread));
+        let thread = std::thread::Builder::new().name("llm-local".to_owned()).spawn(move || run(&with, &of_thread));
         let thread = thread.map_err(|e| LanguageError::unavailable(format!("its thread can't be started: {e}")))?;
         Ok(Self { config, shared, budget, counter: Counter::default(), thread: Some(thread) })
     }

@@ -37,11 +37,7 @@ enum Part {
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(
-        config: &'a LocalConfig,
-        shared: &'a Shared,
-        decoder: Decoder,
-    ) -> Result<Self, LanguageError> {
+    pub(super) fn new(config: &'a LocalConfig, shared: &'a Shared, decoder: Decoder) -> Result<Self, LanguageError> {
         let grammars = Grammars::new(decoder.tokens())?;
         let prefixes = Prefixes::new(config.prefixes as usize);
         Ok(Self { config, shared, decoder, grammars, slots: Vec::new(), prefixes, held: None })

@@ -14,7 +14,8 @@ const LONG: Duration = Duration::from_secs(120);
 
 /// A request that goes on until it is stopped: the schema allows no end for long.
 fn endless(cancellation: &Cancellation) -> GenerateRequest {
-    let constraint = Some(Constraint::JsonSchema(r#"{"type":"array","minItems":5000,"items":{"const":"na"}}"#.to_owned()));
+    let constraint =
+        Some(Constraint::JsonSchema(r#"{"type":"array","minItems":5000,"items":{"const":"na"}}"#.to_owned()));
     let limits = Limits { cancellation: cancellation.clone(), ..Limits::default() };
     GenerateRequest { constraint, limits, ..ask("Sing.", 1_500) }
 }

@@ -252,7 +252,11 @@ fn write_engine(text: &mut Exposition, app: &App) {
 
 fn write_language(text: &mut Exposition, app: &App) {
     let status = app.assistant.status();
-    text.family("zhiyin_language_texts_total", "counter", "Texts given by origin, and texts of models by the checker's verdict.");
+    text.family(
+        "zhiyin_language_texts_total",
+        "counter",
+        "Texts given by origin, and texts of models by the checker's verdict.",
+    );
     let texts = status.texts;
     let counts = [
         ("template", texts.templates),

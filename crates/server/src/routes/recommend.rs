@@ -16,12 +16,7 @@ use crate::{
     router::Shared,
 };
 
-fn answer(
-    app: &Shared,
-    request: &RecommendRequest,
-    reader: &Reader,
-    mut recommendations: Recommendations,
-) -> Answer {
+fn answer(app: &Shared, request: &RecommendRequest, reader: &Reader, mut recommendations: Recommendations) -> Answer {
     if request.explain == Explain::Text {
         let language = reader.language(app, request.user.as_deref(), None);
         language::explain(app, &mut recommendations.items, language);

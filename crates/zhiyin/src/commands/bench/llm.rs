@@ -9,7 +9,10 @@ use zhiyin_core::{
     SystemClock,
     language::{GenerateRequest, LanguageError, LanguageModel, Limits, Message, Part, Role, ScoreRequest},
 };
-use zhiyin_llm::{budget::MemoryLedger, local::{Local, LocalConfig}};
+use zhiyin_llm::{
+    budget::MemoryLedger,
+    local::{Local, LocalConfig},
+};
 
 use crate::{config::Config, language, load, output};
 
@@ -42,7 +45,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut config = Config::from_environment(None)?;
     config.language.local.model.clone_from(&arguments.model);
     let all = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u32);
-    let local = language::local_config(&config)?.context("no generator is pulled; `zhiyin llm pull smollm2` gets one")?;
+    let local =
+        language::local_config(&config)?.context("no generator is pulled; `zhiyin llm pull smollm2` gets one")?;
     let local = LocalConfig { threads: arguments.threads.unwrap_or(all), ..local };
     let threads = local.threads;
     let started = Instant::now();

@@ -4,10 +4,12 @@
 //! It knows prompts and the checker; neither HTTP nor the engine.
 
 mod assistant;
+mod intent;
 mod order;
 mod prompt;
 mod status;
 
 pub use assistant::Assistant;
+pub use intent::{Intent, QUERY_BYTES_MAX, ReadIntent, word_filter};
 pub use order::{Kind, Order, Origin, Text};
 pub use status::{AssistantStatus, TextCounts};

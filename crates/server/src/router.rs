@@ -21,7 +21,7 @@ use crate::{
     fault::{Fault, FaultKind},
     guard::Guard,
     openapi,
-    routes::{events, items, language, observe, open, recommend, users},
+    routes::{events, intent, items, language, observe, open, recommend, users},
     telemetry::{IngestTelemetry, RouteTelemetry},
 };
 
@@ -108,6 +108,7 @@ pub(crate) fn api(finish: &mut dyn FnMut(Access, Routes) -> Routes) -> OpenApiRo
     add(needs(Scope::Recommend), routes!(recommend::for_session));
     add(needs(Scope::Recommend), routes!(recommend::similar));
     add(needs(Scope::Recommend), routes!(recommend::popular));
+    add(needs(Scope::Recommend), routes!(intent::search));
     add(needs(Scope::Recommend), routes!(language::explanations));
     add(needs(Scope::Recommend), routes!(language::generate));
     add(needs(Scope::Admin), routes!(language::status));

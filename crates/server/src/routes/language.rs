@@ -357,7 +357,7 @@ fn check_count(field: &str, count: usize, most: usize) -> Result<(), Fault> {
     Err(Fault::bad(field, format!("has {count} entries, must have 1 to {most}"), "ask for fewer at once"))
 }
 
-fn check_wait(wait_ms: u32) -> Result<(), Fault> {
+pub(super) fn check_wait(wait_ms: u32) -> Result<(), Fault> {
     if wait_ms <= WAIT_MS_MAX {
         return Ok(());
     }

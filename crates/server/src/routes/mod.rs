@@ -2,6 +2,7 @@
 
 pub(crate) mod catalogue;
 pub(crate) mod events;
+pub(crate) mod intent;
 pub(crate) mod items;
 pub(crate) mod language;
 pub(crate) mod observe;

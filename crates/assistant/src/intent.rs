@@ -185,9 +185,13 @@ impl Assistant {
         intent.words.retain(|word| is_telling(word));
         let mut seen = std::collections::HashSet::new();
         intent.words.retain(|word| seen.insert(word.clone()));
+        // A runtime without grammars may ignore the schema.
+        let is_typed = |bound: &f64| pieces.iter().any(|piece| piece.parse::<f64>() == Ok(*bound));
+        let typed = intent.words.iter().all(|word| pieces.contains(word))
+            && [intent.price_min, intent.price_max].iter().flatten().all(is_typed);
         let in_order = intent.price_min.zip(intent.price_max).is_none_or(|(min, max)| min <= max);
-        if !intent.is_sound() || !in_order {
-            return Err(LanguageError::invalid_output("the intent contradicts itself"));
+        if !typed || !in_order || !intent.is_sound() {
+            return Err(LanguageError::invalid_output("the intent contradicts itself or says what nobody typed"));
         }
         Ok(intent)
     }

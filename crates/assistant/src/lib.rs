@@ -7,9 +7,11 @@ mod assistant;
 mod intent;
 mod order;
 mod prompt;
+mod rerank;
 mod status;
 
 pub use assistant::Assistant;
 pub use intent::{Intent, QUERY_BYTES_MAX, ReadIntent, word_filter};
 pub use order::{Kind, Order, Origin, Text};
+pub use rerank::{HISTORY_TITLES_MAX, RERANKED_MAX};
 pub use status::{AssistantStatus, TextCounts};

@@ -48,7 +48,39 @@ pub struct RecommendRequest {
     /// Whether items of the actor's history may be in the list; the configuration decides when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub include_seen: Option<bool>,
+    /// Who may order the best items anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<Rerank>,
+    /// Milliseconds that this may take, 1 to 60,000; 1,000 when absent. Past them the list comes as it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerank_ms: Option<u32>,
 }
+
+/// Who may order the best items of a list anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Rerank {
+    /// A language model, by the titles of the history.
+    Llm,
+}
+
+/// Whether a list was ordered anew, as was asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Reranked {
+    /// Whether it was.
+    pub applied: bool,
+    /// By which model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Why it wasn't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+/// Orders a list anew: from the titles of the history, oldest first, and the list to places in the list, and what to say of it.
+pub type Reorder<'a> = &'a dyn Fn(&[String], &[RecommendedItem]) -> (Option<Vec<usize>>, Reranked);
 
 /// How much of the why an answer carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +115,9 @@ pub struct Recommendations {
     /// Token for the next page; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_page: Option<String>,
+    /// Whether the list was ordered anew, if that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<Reranked>,
     /// Every stage of the pipeline, if asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Trace>,

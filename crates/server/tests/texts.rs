@@ -261,3 +261,33 @@ async fn a_wish_becomes_a_filter_that_is_returned_and_can_be_corrected() {
     refused(json!({"query": "x".repeat(513)})).await.assert_problem(400, "query");
     refused(json!({"intent": {"words": ["\" or true"]}})).await.assert_problem(400, "intent");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_may_order_a_list_anew_within_a_deadline_and_the_decision_keeps_that_order() {
+    let ask = json!({"user": "user-42", "limit": 3, "include_seen": true, "rerank": "llm", "rerank_ms": 5_000});
+    let ids = |answer: &Value| -> Vec<String> {
+        answer["items"].as_array().unwrap().iter().map(|item| item["item"].as_str().unwrap().to_owned()).collect()
+    };
+    let shop = Shop::open(Fake::new("fake")).await;
+    let post = async |shop: &Shop, body: &Value| shop.api.send("POST", "/v1/recommendations", body.to_string()).await;
+    let plain = post(&shop, &json!({"user": "user-42", "limit": 3, "include_seen": true})).await.json();
+    assert!(plain.get("rerank").is_none());
+    let ordered = post(&shop, &ask).await.json();
+    assert_eq!(ordered["rerank"], json!({"applied": true, "model": "fake@1"}), "{ordered}");
+    let sorted = |mut ids: Vec<String>| {
+        ids.sort();
+        ids
+    };
+    assert_eq!(sorted(ids(&ordered)), sorted(ids(&plain)), "the same items");
+    let slow = Shop::open(Fake::new("slow").with_delay(Duration::from_secs(600))).await;
+    let mut hurried = ask.clone();
+    hurried["rerank_ms"] = json!(30);
+    let late = post(&slow, &hurried).await.json();
+    assert_eq!((&late["rerank"]["applied"], ids(&late)), (&json!(false), ids(&plain)), "{late}");
+    assert!(late["rerank"]["because"].as_str().unwrap().contains("deadline"), "{late}");
+    let stranger = json!({"user": "user-new", "rerank": "llm"});
+    let stranger = post(&shop, &stranger).await.json();
+    assert_eq!(stranger["rerank"]["applied"], false, "{stranger}");
+    hurried["rerank_ms"] = json!(60_001);
+    post(&shop, &hurried).await.assert_problem(400, "rerank_ms");
+}

@@ -30,7 +30,7 @@ use crate::{
     engine::Engine,
     error::EngineError,
     rank::{Guard, Scratch, score_sources},
-    request::{Explain, Reason, RecommendRequest, Recommendations, RecommendedItem},
+    request::{Explain, Reason, RecommendRequest, Recommendations, RecommendedItem, Reorder},
     state::OnlineState,
     trained::Trained,
 };
@@ -61,7 +61,21 @@ impl Engine {
     pub fn recommend(&self, request: &RecommendRequest) -> Result<Recommendations, EngineError> {
         let trained = self.trained();
         let fusion = chosen_fusion(&trained.fusion, request.sources.as_deref())?;
-        self.answer(request, &trained, &fusion, Purpose::Personal)
+        self.answer(request, &trained, &fusion, Purpose::Personal, None)
+    }
+
+    /// As [`Engine::recommend`], with the best items in another order, which the decision records. Takes as long as `reorder` does, without a lock.
+    ///
+    /// # Errors
+    /// As [`Engine::recommend`].
+    pub fn recommend_reordered(
+        &self,
+        request: &RecommendRequest,
+        reorder: Reorder<'_>,
+    ) -> Result<Recommendations, EngineError> {
+        let trained = self.trained();
+        let fusion = chosen_fusion(&trained.fusion, request.sources.as_deref())?;
+        self.answer(request, &trained, &fusion, Purpose::Personal, Some(reorder))
     }
 
     /// Items that go with an item: recommendations for somebody of whom only this item is known.
@@ -81,7 +95,7 @@ impl Engine {
         let popular = RecommendRequest { sources: Some(vec!["popularity".into()]), ..request.clone() };
         let trained = self.trained();
         let fusion = chosen_fusion(&trained.fusion, popular.sources.as_deref())?;
-        self.answer(&popular, &trained, &fusion, Purpose::Popular { segment })
+        self.answer(&popular, &trained, &fusion, Purpose::Popular { segment }, None)
     }
 
     /// Why items would be recommended to the asker of a request: their scores and strongest reasons, in the order given. Nothing is chosen, so
@@ -123,6 +137,7 @@ impl Engine {
         trained: &Trained,
         fusion: &Fusion,
         purpose: Purpose<'_>,
+        reorder: Option<Reorder<'_>>,
     ) -> Result<Recommendations, EngineError> {
         let watch = Stopwatch::start();
         let now_ms = self.clock().now_ms();
@@ -135,11 +150,29 @@ impl Engine {
             asker.segment = state.items.segments().get(label).or(asker.segment);
         }
         let run = Run { engine: self, state: &state, trained, fusion, plan: &plan, asker: &asker, purpose };
-        let (answer, decision) = BUFFERS.with_borrow_mut(|buffers| run.answer(request, buffers, watch));
+        let (mut answer, mut decision) = BUFFERS.with_borrow_mut(|buffers| run.answer(request, buffers, watch));
+        let titles = reorder.map(|_| run.history_titles()).unwrap_or_default();
         drop(state);
+        if let Some(reorder) = reorder {
+            let (order, told) = reorder(&titles, &answer.items);
+            if let Some(order) = order.filter(|order| is_permutation(order, answer.items.len())) {
+                answer.items = order.iter().map(|&place| answer.items[place].clone()).collect();
+                decision.items = order.iter().map(|&place| decision.items[place].clone()).collect();
+                if let Some(trace) = &mut answer.trace {
+                    trace.scores = order.iter().filter_map(|&place| trace.scores.get(place).cloned()).collect();
+                }
+            }
+            answer.rerank = Some(told);
+        }
         self.record(decision);
         Ok(answer)
     }
+}
+
+fn is_permutation(order: &[usize], count: usize) -> bool {
+    let mut places = order.to_vec();
+    places.sort_unstable();
+    places.into_iter().eq(0..count)
 }
 
 /// Milliseconds as the seconds that interactions carry.
@@ -212,6 +245,7 @@ impl<'a> Run<'a> {
             items,
             model: self.trained.version.clone(),
             fallback: self.fallback().map(str::to_owned),
+            rerank: None,
             trace,
         };
         (answer, decision)
@@ -224,6 +258,12 @@ impl<'a> Run<'a> {
         let as_ranked = |&item: &ItemIx| Selected { item, score: score(item), propensity: 1.0, slot: Slot::Ranked };
         let list: Vec<Selected> = items.iter().map(as_ranked).collect();
         self.present(&list, &self.explainer(&lineup), &buffers.scratch)
+    }
+
+    /// Titles of what the asker chose, oldest first.
+    fn history_titles(&self) -> Vec<String> {
+        let rows = self.asker.history.iter().filter_map(|event| self.state.items.get(event.item));
+        rows.map(|row| row.title.clone()).filter(|title| !title.is_empty()).collect()
     }
 
     fn kinds(&self) -> &'a KindWeights {

@@ -93,7 +93,7 @@ pub(crate) async fn search(State(app): State<Shared>, JsonBody(request): JsonBod
 }
 
 fn check(request: &WishRequest) -> Result<(), Fault> {
-    check_wait(request.wait_ms)?;
+    check_wait("wait_ms", request.wait_ms)?;
     let length = request.query.len();
     if length > QUERY_BYTES_MAX || (request.query.trim().is_empty() && request.intent.is_none()) {
         let rule = format!("has {length} bytes, must have 1 to {QUERY_BYTES_MAX}");

@@ -170,7 +170,7 @@ pub(crate) async fn explanations(
     JsonBody(request): JsonBody<ExplanationsRequest>,
 ) -> Answer {
     check_count("items", request.items.len(), ITEMS_MAX)?;
-    check_wait(request.wait_ms)?;
+    check_wait("wait_ms", request.wait_ms)?;
     let language = reader.language(&app, request.user.as_deref(), request.language.as_deref());
     let asker = RecommendRequest { user: request.user, session: request.session, ..RecommendRequest::default() };
     let mut items = app.engine.explain(&asker, &request.items)?;
@@ -295,7 +295,7 @@ pub(crate) async fn generate(
     JsonBody(request): JsonBody<GenerateRequest>,
 ) -> Answer {
     check_count("items", request.items.len(), ITEMS_MAX)?;
-    check_wait(request.wait_ms)?;
+    check_wait("wait_ms", request.wait_ms)?;
     let count = request.variants.unwrap_or(1);
     if !(1..=VARIANTS_MAX).contains(&count) || request.kind == Kind::Explanation {
         let rule = format!("there are 1 to {VARIANTS_MAX} variants of a headline or a blurb");
@@ -357,11 +357,11 @@ fn check_count(field: &str, count: usize, most: usize) -> Result<(), Fault> {
     Err(Fault::bad(field, format!("has {count} entries, must have 1 to {most}"), "ask for fewer at once"))
 }
 
-pub(super) fn check_wait(wait_ms: u32) -> Result<(), Fault> {
+pub(super) fn check_wait(field: &str, wait_ms: u32) -> Result<(), Fault> {
     if wait_ms <= WAIT_MS_MAX {
         return Ok(());
     }
-    Err(Fault::bad("wait_ms", format!("is {wait_ms}, at most {WAIT_MS_MAX} are allowed"), "ask again later instead"))
+    Err(Fault::bad(field, format!("is {wait_ms}, at most {WAIT_MS_MAX} are allowed"), "ask again later instead"))
 }
 
 /// How the language models are

@@ -2,19 +2,29 @@
 //!
 //! The engine answers in about a tenth of a millisecond without waiting for anything, so it is called on the request's own task.
 
+use std::time::Duration;
+
 use axum::{
     extract::{RawQuery, State},
     http::StatusCode,
 };
-use zhiyin_engine::{RecommendRequest, Recommendations, request::Explain};
+use zhiyin_core::language::{LanguageModel, Limits};
+use zhiyin_engine::{
+    RecommendRequest, Recommendations,
+    request::{Explain, RecommendedItem, Reranked},
+};
 
 use super::{Id, language, language::Reader};
 use crate::{
     answer::{Answer, json},
     body::JsonBody,
+    fault::Fault,
     params::{self, Extra},
-    router::Shared,
+    router::{App, Shared},
 };
+
+/// Time for ordering a list anew when the request doesn't say.
+const RERANK_MS_DEFAULT: u32 = 1_000;
 
 fn answer(app: &Shared, request: &RecommendRequest, reader: &Reader, mut recommendations: Recommendations) -> Answer {
     if request.explain == Explain::Text {
@@ -30,7 +40,8 @@ fn answer(app: &Shared, request: &RecommendRequest, reader: &Reader, mut recomme
 /// Recommend items
 ///
 /// For a user, a session, both or nobody; with every option. The answer is a recorded decision: events about the shown items should
-/// carry its `decision_id` as `decision`.
+/// carry its `decision_id` as `decision`. With `rerank: "llm"` a language model may order the best 20 anew within `rerank_ms`; if it can't, the list
+/// comes as it was, and `rerank` says why.
 #[utoipa::path(post, path = "/v1/recommendations", tag = "recommendations", request_body(
     content = RecommendRequest,
     example = json!({"user": "user-42", "item": "85123A", "limit": 5, "filter": "price < 20", "diversity": 0.2})
@@ -40,7 +51,32 @@ pub(crate) async fn recommend(
     reader: Reader,
     JsonBody(request): JsonBody<RecommendRequest>,
 ) -> Answer {
-    answer(&app, &request, &reader, app.engine.recommend(&request)?)
+    if request.rerank.is_none() {
+        return answer(&app, &request, &reader, app.engine.recommend(&request)?);
+    }
+    let wait_ms = request.rerank_ms.unwrap_or(RERANK_MS_DEFAULT);
+    language::check_wait("rerank_ms", wait_ms)?;
+    let (engine, reordered) = (app.clone(), request.clone());
+    let within = Limits::within(Duration::from_millis(wait_ms.into()));
+    let reordering = tokio::task::spawn_blocking(move || {
+        engine.engine.recommend_reordered(&reordered, &|history, items| reorder(&engine, history, items, &within))
+    });
+    let recommendations = reordering.await.map_err(|error| Fault::internal(&error))??;
+    answer(&app, &request, &reader, recommendations)
+}
+
+fn reorder(
+    app: &App,
+    history: &[String],
+    items: &[RecommendedItem],
+    within: &Limits,
+) -> (Option<Vec<usize>>, Reranked) {
+    let titles: Vec<String> = items.iter().map(|item| item.title.clone()).collect();
+    let model = app.assistant.model().model();
+    match app.assistant.rerank(history, &titles, within) {
+        Ok(order) => (Some(order), Reranked { applied: true, model: Some(model), because: None }),
+        Err(error) => (None, Reranked { applied: false, model: None, because: Some(error.to_string()) }),
+    }
 }
 
 /// Recommend items to a user

@@ -1,12 +1,9 @@
 //! Attention of new tokens to everything before them and to themselves: softmax(QKᵀ/√d)·V, one head at a time.
 
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
-use pulp::NullaryFnOnce;
+use zhiyin_kernels::{NullaryFnOnce, dispatch, dot, kernel, softmax};
 
-use crate::{
-    kernel::{dispatch, dot, kernel, softmax},
-    memory::Layer,
-};
+use crate::memory::Layer;
 
 /// With fewer new tokens than this, products of matrices don't pay.
 const TOKENS_MIN: usize = 4;

@@ -1,34 +1,6 @@
-//! The element-wise parts of the forward pass, compiled for several instruction sets and chosen at run time.
-//!
-//! `pulp` recompiles what is inlined into a kernel; loops are written so that the compiler turns them into vector instructions: fixed
-//! numbers of lanes for sums, no branches.
+//! The element-wise parts of the forward pass.
 
-use pulp::{Arch, NullaryFnOnce};
-
-/// Partial sums kept side by side.
-pub const LANES: usize = 16;
-
-/// Runs a kernel with the best instructions that this machine has.
-pub fn dispatch<K: NullaryFnOnce<Output = ()>>(kernel: K) {
-    Arch::new().dispatch(kernel);
-}
-
-/// Makes a struct of borrowed arguments a kernel. A macro because the body has to be inlined into each instruction set; a closure isn't
-/// always.
-macro_rules! kernel {
-    ($name:ident, $arguments:pat => $body:block) => {
-        impl NullaryFnOnce for $name<'_> {
-            type Output = ();
-
-            #[inline(always)]
-            fn call(self) {
-                let $arguments = self;
-                $body
-            }
-        }
-    };
-}
-pub(crate) use kernel;
+use zhiyin_kernels::{exp, greatest, kernel, sum};
 
 /// Divides each row by its root mean square and multiplies by a scale (Zhang and Sennrich 2019).
 pub struct RmsNorm<'a> {
@@ -94,65 +66,10 @@ kernel!(LogSoftmax, LogSoftmax { row } => {
     row.iter_mut().for_each(|value| *value -= shift);
 });
 
-/// Turns a row into shares of e to its power.
-#[inline(always)]
-pub fn softmax(row: &mut [f32]) {
-    let greatest = greatest(row);
-    row.iter_mut().for_each(|value| *value = exp(*value - greatest));
-    let factor = 1.0 / sum(row, |value| value);
-    row.iter_mut().for_each(|value| *value *= factor);
-}
-
-#[inline(always)]
-fn greatest(row: &[f32]) -> f32 {
-    row.iter().copied().fold(f32::NEG_INFINITY, f32::max)
-}
-
-/// Σ f(x) in [`LANES`] partial sums.
-#[inline(always)]
-pub fn sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    let (blocks, rest) = row.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for block in blocks {
-        for (sum, value) in sums.iter_mut().zip(block) {
-            *sum += f(*value);
-        }
-    }
-    sums.iter().sum::<f32>() + rest.iter().map(|value| f(*value)).sum::<f32>()
-}
-
-/// Σ a · b in [`LANES`] partial sums.
-#[inline(always)]
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (blocks, rest) = a.as_chunks::<LANES>();
-    let (others, other_rest) = b.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for (block, other) in blocks.iter().zip(others) {
-        for lane in 0..LANES {
-            sums[lane] += block[lane] * other[lane];
-        }
-    }
-    sums.iter().sum::<f32>() + rest.iter().zip(other_rest).map(|(a, b)| a * b).sum::<f32>()
-}
-
-/// e^x for x ≤ 0, relative error below 1e-7 · (3 + |x|): 2^n from the exponent bits, the rest by a polynomial on [−½ ln 2, ½ ln 2].
-#[inline(always)]
-pub fn exp(x: f32) -> f32 {
-    /// Adding and subtracting it rounds to a whole number, whose bits are then the lowest of the sum.
-    const ROUND: f32 = 12_582_912.0;
-    let scaled = (x * std::f32::consts::LOG2_E).max(-126.0);
-    let shifted = scaled + ROUND;
-    let rest = (scaled - (shifted - ROUND)) * std::f32::consts::LN_2;
-    let series = 1.0 / 120.0 + rest * (1.0 / 720.0);
-    let series = 1.0 / 6.0 + rest * (1.0 / 24.0 + rest * series);
-    let value = 1.0 + rest * (1.0 + rest * (0.5 + rest * series));
-    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
-    value * power
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zhiyin_kernels::dispatch;
 
     #[test]
     fn a_normalised_row_has_mean_square_1() {

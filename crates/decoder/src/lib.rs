@@ -21,11 +21,9 @@ pub use llama::{Run, Shape};
 pub use memory::{Memory, Past};
 pub use tokens::Tokens;
 
-use crate::{
-    gguf::Gguf,
-    kernel::{LogSoftmax, dispatch},
-    llama::Llama,
-};
+use zhiyin_kernels::dispatch;
+
+use crate::{gguf::Gguf, kernel::LogSoftmax, llama::Llama};
 
 /// A generative model in memory.
 pub struct Decoder {

@@ -2,12 +2,13 @@
 //! 2023) and SwiGLU, over a ragged batch of new tokens of several sequences.
 
 use rayon::prelude::*;
+use zhiyin_kernels::dispatch;
 
 use crate::{
     attention::Head,
     error::Defect,
     gguf::Gguf,
-    kernel::{Add, RmsNorm, SwiGlu, dispatch},
+    kernel::{Add, RmsNorm, SwiGlu},
     matrix::Matrix,
     memory::{Layer as Remembered, Memory},
 };

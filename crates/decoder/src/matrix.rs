@@ -9,13 +9,10 @@
 //! many vectors the whole matrix is unpacked once and multiplied as a matrix of `f32`: what limits reading prompts is multiplying.
 
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
-use pulp::NullaryFnOnce;
 use rayon::prelude::*;
+use zhiyin_kernels::{dispatch, dot, half, kernel};
 
-use crate::{
-    error::Defect,
-    kernel::{dispatch, dot, kernel},
-};
+use crate::error::Defect;
 
 /// Numbers of a block.
 pub const BLOCK: usize = 32;
@@ -293,18 +290,6 @@ fn rounded(numbers: impl Iterator<Item = f32>, codes: &mut [u8; BLOCK]) -> (f32,
     let factor = if scale > 0.0 { 1.0 / scale } else { 0.0 };
     codes.iter_mut().zip(all).for_each(|(code, number)| *code = ((number * factor).round() + 128.0) as u8);
     around(scale, 128.0)
-}
-
-/// A number in half precision (IEEE 754 binary16).
-fn half(bytes: [u8; 2]) -> f32 {
-    let bits = u16::from_le_bytes(bytes);
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023) / 1024.0);
-    match exponent {
-        0 => sign * fraction * 2_f32.powi(-14),
-        31 => sign * if fraction == 0.0 { f32::INFINITY } else { f32::NAN },
-        _ => sign * (1.0 + fraction) * 2_f32.powi(exponent - 15),
-    }
 }
 
 #[cfg(test)]

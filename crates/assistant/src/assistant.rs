@@ -47,19 +47,21 @@ impl Assistant {
         Self::new(Router::new(Vec::new()), Arc::new(MemoryCache::new(MEMORY_BYTES)), jobs, Vec::new())
     }
 
+    /// Texts that are at hand, without having a model write any: `pending` are those that one could write.
+    pub fn at_hand(&self, orders: &[Order]) -> Vec<Text> {
+        let model = self.router.model();
+        let text = |order: &Order| {
+            self.ready(order, &model).unwrap_or_else(|| Text { pending: true, ..Text::template(order, None) })
+        };
+        orders.iter().map(text).collect()
+    }
+
     /// Texts for orders, at once: what a model wrote before, else the template, while a job is submitted that has a model write it.
     pub fn texts(&self, orders: &[Order]) -> Vec<Text> {
         let model = self.router.model();
-        let mut wanted = Vec::new();
-        let mut texts: Vec<Text> = orders
-            .iter()
-            .map(|order| {
-                self.ready(order, &model).unwrap_or_else(|| {
-                    wanted.push(order.clone());
-                    Text { pending: true, ..Text::template(order, None) }
-                })
-            })
-            .collect();
+        let mut texts = self.at_hand(orders);
+        let is_wanted = |(order, text): (&Order, &Text)| text.pending.then(|| order.clone());
+        let wanted: Vec<Order> = orders.iter().zip(&texts).filter_map(is_wanted).collect();
         if !wanted.is_empty() && !self.submit(&wanted, &model) {
             let busy = "the queue of texts to write is full; ask again later".to_owned();
             let pending = texts.iter_mut().filter(|text| text.pending);

@@ -87,7 +87,7 @@ async fn stock(api: &Api, pot: &str) {
     api.send("POST", "/v1/events", Value::from(events).to_string()).await.assert_status(202);
 }
 
-const TEMPLATE: &str = "Tea Pot: recommended because you bought Red Kettle";
+const TEMPLATE: &str = "Tea Pot: recommended because many people choose it, and because you bought Red Kettle.";
 const GROUNDED: &str = "since you bought Red Kettle, Tea Pot might suit you.";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,7 +184,6 @@ async fn the_language_is_that_of_the_request_the_user_or_the_browser() {
 async fn explanations_are_streamed_when_asked() {
     let shop = Shop::open(Fake::new("fake")).await;
     shop.fake.reply(Ok(json!(GROUNDED).to_string()));
-    // The background job may be first: then the model is asked once all the same, or its echo is refused.
     let request = axum::http::Request::post("/v1/explanations")
         .header("authorization", "Bearer zy_all")
         .header("content-type", "application/json")
@@ -194,6 +193,7 @@ async fn explanations_are_streamed_when_asked() {
     assert_eq!(reply.header("content-type"), "text/event-stream");
     let events: Vec<&str> = reply.text.split("\n\n").filter(|event| !event.is_empty()).collect();
     assert!(events.len() >= 3 && events[0].starts_with("event: explanation\ndata: {"), "{}", reply.text);
+    assert!(reply.text.contains("Since you bought Red Kettle, Tea Pot might suit you."), "{}", reply.text);
     assert!(events[0].contains(TEMPLATE) && events.last().unwrap().starts_with("event: done"), "{}", reply.text);
 }
 

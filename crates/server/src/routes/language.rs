@@ -76,8 +76,16 @@ impl Reader {
 
 /// Gives each item the sentence that is there now.
 pub(crate) fn explain(app: &App, items: &mut [RecommendedItem], language: Language) {
-    let orders: Vec<Order> = items.iter().map(|item| Order::explanation(evidence(item), language)).collect();
-    for (item, text) in items.iter_mut().zip(app.assistant.texts(&orders)) {
+    let texts = app.assistant.texts(&orders(items, language));
+    show(items, texts, language);
+}
+
+fn orders(items: &[RecommendedItem], language: Language) -> Vec<Order> {
+    items.iter().map(|item| Order::explanation(evidence(item), language)).collect()
+}
+
+fn show(items: &mut [RecommendedItem], texts: Vec<Text>, language: Language) {
+    for (item, text) in items.iter_mut().zip(texts) {
         item.explanation = Some(explanation(text, language));
     }
 }
@@ -174,7 +182,13 @@ pub(crate) async fn explanations(
     let language = reader.language(&app, request.user.as_deref(), request.language.as_deref());
     let asker = RecommendRequest { user: request.user, session: request.session, ..RecommendRequest::default() };
     let mut items = app.engine.explain(&asker, &request.items)?;
-    explain(&app, &mut items, language);
+    if request.wait_ms == 0 {
+        explain(&app, &mut items, language);
+    } else {
+        // Somebody waits for the model: it isn't asked in the background as well.
+        let at_hand = app.assistant.at_hand(&orders(&items, language));
+        show(&mut items, at_hand, language);
+    }
     if reader.streams {
         return Ok(stream(app, items, language, request.wait_ms));
     }
@@ -187,7 +201,7 @@ pub(crate) async fn explanations(
     Ok(answer::json(StatusCode::OK, &ExplanationsAnswer { items }, 4_096))
 }
 
-/// Has a model write what is pending, until the time is over. Blocks when called.
+/// Has a model write what is pending, until the time is over; what is left then is written in the background. Blocks when called.
 fn wait(
     app: Shared,
     mut items: Vec<RecommendedItem>,
@@ -196,14 +210,19 @@ fn wait(
     mut on_item: impl FnMut(&RecommendedItem),
 ) -> impl FnOnce() -> Vec<RecommendedItem> {
     let within = Limits::within(Duration::from_millis(wait_ms.into()));
+    let is_pending = |item: &RecommendedItem| item.explanation.as_ref().is_some_and(|text| text.pending);
     move || {
-        for item in items.iter_mut().filter(|item| item.explanation.as_ref().is_some_and(|text| text.pending)) {
+        for at in 0..items.len() {
+            if !is_pending(&items[at]) {
+                continue;
+            }
             if within.check().is_err() {
+                explain(&app, &mut items[at..], language);
                 break;
             }
-            let order = Order::explanation(evidence(item), language);
-            item.explanation = Some(explanation(app.assistant.text_within(&order, within.clone()), language));
-            on_item(item);
+            let order = Order::explanation(evidence(&items[at]), language);
+            items[at].explanation = Some(explanation(app.assistant.text_within(&order, within.clone()), language));
+            on_item(&items[at]);
         }
         items
     }
@@ -368,7 +387,14 @@ pub(super) fn check_wait(field: &str, wait_ms: u32) -> Result<(), Fault> {
 ///
 /// Who answers, whether that is the preferred one, why another doesn't, today's tokens and money, kept results, background work.
 #[utoipa::path(get, path = "/v1/language", operation_id = "language_status", tag = "operation",
-    responses((status = 200, description = "Runtimes, texts, cache, jobs", body = Object)))]
+    responses((status = 200, description = "Runtimes, texts, cache, jobs", body = Object, example = json!({
+        "runtimes": {"serving": "smollm2", "degraded": false, "reasons": [], "last_answer_by": "smollm2", "runtimes": [{
+            "name": "smollm2", "kind": "local", "model": "smollm2@b179c9523d0e", "availability": {"state": "ready"}, "circuit": null,
+            "queued": 0, "queue_capacity": 64, "running": 1, "counts": {"answered": 12, "failed": 0, "from_cache": 3, "last_error": null}, "budget": null
+        }]},
+        "texts": {"templates": 20, "model_texts": 9, "accepted": 9, "rejected": 3},
+        "cache": {"entries": 24, "bytes": 9_812, "bytes_max": 67_108_864, "evicted": 0}, "jobs": []
+    }))))]
 pub(crate) async fn status(State(app): State<Shared>) -> Answer {
     let app = Arc::clone(&app);
     let status = tokio::task::spawn_blocking(move || app.assistant.status()).await;

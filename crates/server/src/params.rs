@@ -71,10 +71,11 @@ fn explain(text: &str) -> Result<Explain, Fault> {
     match text {
         "none" => Ok(Explain::None),
         "reasons" => Ok(Explain::Reasons),
+        "text" => Ok(Explain::Text),
         "trace" => Ok(Explain::Trace),
         _ => {
-            let rule = format!("is {:?}, must be `none`, `reasons` or `trace`", cut(text));
-            Err(Fault::bad("explain", rule, "give one of the three"))
+            let rule = format!("is {:?}, must be `none`, `reasons`, `text` or `trace`", cut(text));
+            Err(Fault::bad("explain", rule, "give one of the four"))
         }
     }
 }

@@ -18,6 +18,8 @@ use zhiyin_engine::{
     config::{CleaningConfig, EventsConfig, RecommendConfig, StateConfig, TrainConfig},
 };
 
+use crate::language::LanguageSection;
+
 /// The shipped file: every value with its default and a comment.
 pub const SHIPPED: &str = include_str!("zhiyin.toml");
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub train: TrainConfig,
     /// How item texts are understood.
     pub text: TextSection,
+    /// Language models.
+    pub language: LanguageSection,
 }
 
 /// The HTTP interface.
@@ -162,6 +166,7 @@ impl Config {
     /// Rules that the types don't express.
     fn check(&self) -> Result<(), Problem> {
         zhiyin_core::KindWeights::with(&self.events.weights)?;
+        self.language.check()?;
         share("recommend.diversity", self.recommend.diversity)?;
         share("recommend.cold_share", self.recommend.cold_share)?;
         let (lowest, highest) = self.cleaning.rating_range;

@@ -12,6 +12,7 @@ mod encoders;
 mod experiment_data;
 mod home;
 mod importer;
+mod language;
 mod load;
 mod output;
 mod plot;

@@ -1,6 +1,6 @@
 //! Exact attributions: the parts of a score, summed by cause over all sources, and sentences for people.
 
-use zhiyin_core::{Interaction, ItemIx, Kind, KindWeights};
+use zhiyin_core::{ItemIx, Kind, KindWeights};
 use zhiyin_models::{
     Cause, Contribution, Model, Query,
     fusion::{Fusion, IsCold},
@@ -76,26 +76,21 @@ impl Explainer<'_> {
             Cause::Neighbours => ("neighbours", None, "because people with a similar history chose it".to_owned()),
             Cause::Friends => ("friends", None, "because your friends chose it".to_owned()),
         };
-        Reason { kind: kind.to_owned(), subject, text, amount: part.amount }
+        let (event, title) = match part.cause {
+            Cause::History(seen) => (self.event(seen), Some(self.title(seen))),
+            _ => (None, None),
+        };
+        Reason { kind: kind.to_owned(), subject, text, amount: part.amount, event, title }
     }
 
     fn because(&self, seen: ItemIx) -> String {
-        let event = self.query.history.iter().rev().find(|event| event.item == seen);
-        format!("because you {} {}", self.verb(event), self.title(seen))
+        format!("because you {} {}", verb(self.event(seen)), self.title(seen))
     }
 
-    fn verb(&self, event: Option<&Interaction>) -> &'static str {
-        match event.and_then(|event| self.kinds.kind(event.kind)) {
-            Some(Kind::Purchase) => "bought",
-            Some(Kind::View | Kind::Click) => "viewed",
-            Some(Kind::Cart) => "put into the cart",
-            Some(Kind::Rating) => "rated",
-            Some(Kind::Like) => "liked",
-            Some(Kind::Play) => "played",
-            Some(Kind::Share) => "shared",
-            Some(Kind::Review) => "reviewed",
-            _ => "looked at",
-        }
+    /// What the asker did last with an item.
+    fn event(&self, seen: ItemIx) -> Option<Kind> {
+        let event = self.query.history.iter().rev().find(|event| event.item == seen);
+        event.and_then(|event| self.kinds.kind(event.kind)).cloned()
     }
 
     fn id(&self, item: ItemIx) -> String {
@@ -105,6 +100,20 @@ impl Explainer<'_> {
     fn title(&self, item: ItemIx) -> String {
         let row = self.state.items.get(item);
         row.map_or_else(String::new, |row| if row.title.is_empty() { row.id.to_string() } else { row.title.clone() })
+    }
+}
+
+fn verb(event: Option<Kind>) -> &'static str {
+    match event {
+        Some(Kind::Purchase) => "bought",
+        Some(Kind::View | Kind::Click) => "viewed",
+        Some(Kind::Cart) => "put into the cart",
+        Some(Kind::Rating) => "rated",
+        Some(Kind::Like) => "liked",
+        Some(Kind::Play) => "played",
+        Some(Kind::Share) => "shared",
+        Some(Kind::Review) => "reviewed",
+        _ => "looked at",
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod eligible;
 mod explain;
+mod given;
 mod hydrate;
 mod page;
 mod plan;
@@ -35,7 +36,7 @@ use crate::{
     engine::Engine,
     error::EngineError,
     rank::{Guard, Scratch, score_sources},
-    request::{Explain, Reason, RecommendRequest, Recommendations, RecommendedItem},
+    request::{Explain, Reason, RecommendRequest, Recommendations, RecommendedItem, Reorder},
     state::OnlineState,
     trained::Trained,
 };
@@ -66,7 +67,21 @@ impl Engine {
     pub fn recommend(&self, request: &RecommendRequest) -> Result<Recommendations, EngineError> {
         let trained = self.trained();
         let fusion = chosen_fusion(&trained.fusion, request.sources.as_deref())?;
-        self.answer(request, &trained, &fusion, Purpose::Personal)
+        self.answer(request, &trained, &fusion, Purpose::Personal, None)
+    }
+
+    /// As [`Engine::recommend`], with the best items in another order, which the decision records. Takes as long as `reorder` does, without a lock.
+    ///
+    /// # Errors
+    /// As [`Engine::recommend`].
+    pub fn recommend_reordered(
+        &self,
+        request: &RecommendRequest,
+        reorder: Reorder<'_>,
+    ) -> Result<Recommendations, EngineError> {
+        let trained = self.trained();
+        let fusion = chosen_fusion(&trained.fusion, request.sources.as_deref())?;
+        self.answer(request, &trained, &fusion, Purpose::Personal, Some(reorder))
     }
 
     /// Items that go with an item: recommendations for somebody of whom only this item is known, in which resemblance in meaning counts
@@ -90,7 +105,7 @@ impl Engine {
         let popular = RecommendRequest { sources: Some(vec!["popularity".into()]), ..request.clone() };
         let trained = self.trained();
         let fusion = chosen_fusion(&trained.fusion, popular.sources.as_deref())?;
-        self.answer(&popular, &trained, &fusion, Purpose::Popular { segment })
+        self.answer(&popular, &trained, &fusion, Purpose::Popular { segment }, None)
     }
 
     fn answer(
@@ -99,6 +114,7 @@ impl Engine {
         trained: &Trained,
         fusion: &Fusion,
         purpose: Purpose<'_>,
+        reorder: Option<Reorder<'_>>,
     ) -> Result<Recommendations, EngineError> {
         let watch = Stopwatch::start();
         let now_ms = self.clock().now_ms();
@@ -123,12 +139,30 @@ impl Engine {
             asker: &asker,
             purpose,
         };
-        let (answer, decision) = BUFFERS.with_borrow_mut(|buffers| run.answer(request, buffers, watch));
+        let (mut answer, mut decision) = BUFFERS.with_borrow_mut(|buffers| run.answer(request, buffers, watch));
+        let titles = reorder.map(|_| run.history_titles()).unwrap_or_default();
         drop(text);
         drop(state);
+        if let Some(reorder) = reorder {
+            let (order, told) = reorder(&titles, &answer.items);
+            if let Some(order) = order.filter(|order| is_permutation(order, answer.items.len())) {
+                answer.items = order.iter().map(|&place| answer.items[place].clone()).collect();
+                decision.items = order.iter().map(|&place| decision.items[place].clone()).collect();
+                if let Some(trace) = &mut answer.trace {
+                    trace.scores = order.iter().filter_map(|&place| trace.scores.get(place).cloned()).collect();
+                }
+            }
+            answer.rerank = Some(told);
+        }
         self.record(decision);
         Ok(answer)
     }
+}
+
+fn is_permutation(order: &[usize], count: usize) -> bool {
+    let mut places = order.to_vec();
+    places.sort_unstable();
+    places.into_iter().eq(0..count)
 }
 
 /// Milliseconds as the seconds that interactions carry.
@@ -222,9 +256,16 @@ impl<'a> Run<'a> {
             items,
             model: self.trained.version.clone(),
             fallback: self.fallback().map(str::to_owned),
+            rerank: None,
             trace,
         };
         (answer, decision)
+    }
+
+    /// Titles of what the asker chose, oldest first.
+    fn history_titles(&self) -> Vec<String> {
+        let rows = self.asker.history.iter().filter_map(|event| self.state.items.get(event.item));
+        rows.map(|row| row.title.clone()).filter(|title| !title.is_empty()).collect()
     }
 
     fn kinds(&self) -> &'a KindWeights {
@@ -317,6 +358,7 @@ impl<'a> Run<'a> {
             score: selected.score,
             source,
             reasons,
+            explanation: None,
         }
     }
 

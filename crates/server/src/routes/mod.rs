@@ -2,7 +2,9 @@
 
 pub(crate) mod catalogue;
 pub(crate) mod events;
+pub(crate) mod intent;
 pub(crate) mod items;
+pub(crate) mod language;
 pub(crate) mod observe;
 pub(crate) mod open;
 pub(crate) mod recommend;

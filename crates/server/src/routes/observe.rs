@@ -229,6 +229,7 @@ pub(crate) async fn prometheus(State(app): State<Shared>) -> Response {
     telemetry::write_routes(&mut text, app.routes.iter().map(|route| &**route));
     telemetry::write_ingest(&mut text, &app.ingest);
     write_engine(&mut text, &app);
+    write_language(&mut text, &app);
     let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     answer::with_type(media, StatusCode::OK, text.finish().into())
 }
@@ -247,6 +248,36 @@ fn write_engine(text: &mut Exposition, app: &App) {
     text.value("zhiyin_model_info", &[("version", &status.model)], 1.0);
     text.family("zhiyin_ready", "gauge", "Whether requests are served.");
     text.value("zhiyin_ready", &[], f64::from(u8::from(status.ready)));
+}
+
+fn write_language(text: &mut Exposition, app: &App) {
+    let status = app.assistant.status();
+    text.family(
+        "zhiyin_language_texts_total",
+        "counter",
+        "Texts given by origin, and texts of models by the checker's verdict.",
+    );
+    let texts = status.texts;
+    let counts = [
+        ("template", texts.templates),
+        ("model", texts.model_texts),
+        ("accepted", texts.accepted),
+        ("rejected", texts.rejected),
+    ];
+    for (result, count) in counts {
+        text.value("zhiyin_language_texts_total", &[("result", result)], number(count));
+    }
+    text.family("zhiyin_language_requests_total", "counter", "Requests to language models by runtime and result.");
+    for runtime in &status.runtimes.runtimes {
+        let counts = &runtime.counts;
+        let results = [("answered", counts.answered), ("failed", counts.failed), ("from_cache", counts.from_cache)];
+        for (result, count) in results {
+            let labels = [("runtime", runtime.name.as_str()), ("result", result)];
+            text.value("zhiyin_language_requests_total", &labels, number(count));
+        }
+    }
+    text.family("zhiyin_language_serving", "gauge", "Whether a language model answers.");
+    text.value("zhiyin_language_serving", &[], f64::from(u8::from(status.runtimes.serving.is_some())));
 }
 
 fn write_cleaning(text: &mut Exposition, engine: &Engine) {

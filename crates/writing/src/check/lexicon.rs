@@ -46,6 +46,16 @@ const CHINESE_CLAIMS: &[(Claim, &str)] = &[
     (Claim::New, "新品|它是新品|新到|上新"),
 ];
 
+/// Phrases that a text may be made of: harmless ones, and those that make one of these claims.
+pub(super) fn phrases(language: Language, claims: &[Claim]) -> Vec<String> {
+    let (harmless, known) = match language {
+        Language::English => (ENGLISH, ENGLISH_CLAIMS),
+        Language::Chinese => (CHINESE, CHINESE_CLAIMS),
+    };
+    let claimed = known.iter().filter(|(claim, _)| claims.contains(claim)).flat_map(|(_, phrases)| phrases.split('|'));
+    harmless.split_whitespace().chain(claimed).map(str::to_owned).collect()
+}
+
 /// The phrases of a language, the longest first.
 pub(super) struct Lexicon(Vec<(Vec<Word>, Meaning)>);
 

@@ -39,6 +39,26 @@ pub enum Rejection {
     },
 }
 
+/// What a text that passes the checker can be made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vocabulary {
+    /// Harmless phrases, and those that make a claim of the evidence, in small letters.
+    pub words: Vec<String>,
+    /// Names and numbers of the evidence, as they are written there.
+    pub names: Vec<String>,
+}
+
+/// The vocabulary of an evidence, to hold a model to. Not everything made of it passes: a claim has to be made of the right thing.
+pub fn vocabulary(evidence: &Evidence, language: Language) -> Vocabulary {
+    let facts = evidence.ranked();
+    let claims: Vec<Claim> = facts.iter().map(|fact| fact.claim).collect();
+    let mut names = vec![evidence.item.clone()];
+    names.extend(facts.into_iter().filter_map(|fact| fact.thing.clone()).chain(evidence.numbers.iter().cloned()));
+    names.retain(|name| !name.trim().is_empty());
+    names.dedup();
+    Vocabulary { words: lexicon::phrases(language, &claims), names }
+}
+
 /// Whether a text says nothing beyond the evidence.
 ///
 /// # Errors

@@ -22,6 +22,7 @@ use crate::{
     online::{OnlineModels, OnlineParams},
     progress::Progress,
     trained::Trained,
+    writer::queue::Replacement,
 };
 
 /// Dimensions of the item vectors that diversity works with.
@@ -54,15 +55,23 @@ impl Engine {
     /// served before go on serving.
     pub fn train(&self, progress: &dyn Progress) -> Result<TrainReport, EngineError> {
         let started = Cost::now();
-        let frozen = self.freeze()?;
+        let mut frozen = self.freeze()?;
         check_amount(frozen.events, self.config())?;
+        progress.stage("learning to read reviews", 0, 1);
+        let mut listener = self.state().listener().clone();
+        let reviews = self.reviews(&frozen)?;
+        frozen.data.opinions = reviews.opinions(&listener, &frozen.data).into();
         let chosen = choose(&frozen.data, self.config(), progress)?;
         progress.stage("fitting everything on all events", 0, 1);
+        if !reviews.is_empty() {
+            listener = listener.with_reader(reviews.learn(&listener));
+            frozen.data.opinions = self.all_said(&frozen, &listener)?.into();
+        }
         let online = OnlineModels::fit(&frozen.data, &online_params(&chosen)?);
         let mut trained = fit_batch(&frozen.data, &chosen)?;
         trained.version = artefact::save(&self.models_folder(), &trained, self.clock().now_ms())?;
         let report = report(&frozen.data, frozen.events, self.config(), chosen, &trained, started.elapsed());
-        self.replace_models(frozen, online)?;
+        self.replace_models(Replacement { frozen, models: online, listener })?;
         self.trained.store(trained.into());
         Ok(report)
     }

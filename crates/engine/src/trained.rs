@@ -9,13 +9,14 @@ use crate::{learn::BatchModel, online::OnlineModels};
 pub const UNTRAINED: &str = "none";
 
 /// Weights before the first training: every source that learns from events by itself, the sharpest first.
-const DEFAULT_WEIGHTS: [(&str, f32); 8] = [
+const DEFAULT_WEIGHTS: [(&str, f32); 9] = [
     ("cooccurrence", 1.0),
     ("session-knn", 0.6),
     ("content", 0.4),
     ("markov", 0.2),
     ("user-knn", 0.2),
     ("popularity", 0.2),
+    ("feedback", 0.1),
     ("repeat", 0.1),
     ("bayes", 0.0),
 ];

@@ -1,14 +1,16 @@
 //! Exact attributions: the parts of a score, summed by cause over all sources, and sentences for people.
 
 use zhiyin_core::{Interaction, ItemIx, Kind, KindWeights};
-use zhiyin_models::{Cause, Contribution, Model, Query, fusion::Fusion};
+use zhiyin_models::{Cause, Contribution, Model, Query, feedback, fusion::Fusion};
 
-use crate::{rank::Scratch, request::Reason, state::OnlineState};
+use crate::{feedback::liked_for, rank::Scratch, request::Reason, state::OnlineState};
 
 /// Reasons that an item is shown with.
 const REASONS_MAX: usize = 3;
 /// A reason must bring at least this share of the strongest one.
 const SHARE_MIN: f32 = 0.1;
+/// Aspects that a reason names.
+const ASPECTS_NAMED_MAX: usize = 3;
 
 /// What explaining needs to know.
 pub(super) struct Explainer<'a> {
@@ -64,11 +66,26 @@ impl Explainer<'_> {
                 ("history", Some(self.id(own)), "because you chose it before".to_owned())
             }
             Cause::History(seen) => ("history", Some(self.id(seen)), self.because(seen)),
+            Cause::Feature(feedback::REVIEWS) => {
+                ("feature", Some(feedback::REVIEWS.to_owned()), self.reviews_sentence(item))
+            }
+            Cause::Aspect(aspect) => {
+                let name = self.state.listener().reader().aspects().get(usize::from(aspect)).cloned();
+                let text = format!("because others like its {}", name.as_deref().unwrap_or("details"));
+                ("aspect", name, text)
+            }
             Cause::Feature(name) => ("feature", Some(name.to_owned()), feature_sentence(name)),
             Cause::Neighbours => ("neighbours", None, "because people with a similar history chose it".to_owned()),
             Cause::Friends => ("friends", None, "because your friends chose it".to_owned()),
         };
         Reason { kind: kind.to_owned(), subject, text, amount: part.amount }
+    }
+
+    fn reviews_sentence(&self, item: ItemIx) -> String {
+        match liked_for(self.state, item, ASPECTS_NAMED_MAX) {
+            aspects if aspects.is_empty() => "because its reviews are good".to_owned(),
+            aspects => format!("because its reviews are good (liked for its: {})", aspects.join(", ")),
+        }
     }
 
     fn because(&self, seen: ItemIx) -> String {

@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use zhiyin_core::{Said, storage::Position};
+use zhiyin_core::{
+    Said,
+    storage::{Position, StagedEvent},
+};
 use zhiyin_models::Dataset;
 use zhiyin_reading::{REVIEWS_MAX, Reader, Review};
 
@@ -11,7 +14,6 @@ use crate::{
     error::EngineError,
     listen::Listener,
 };
-use zhiyin_core::storage::StagedEvent;
 
 /// Events that are read at once.
 const ROWS: usize = 8_192;

@@ -40,7 +40,7 @@ const GENERIC: &str = "product thing item one way lot bit time money job deal pu
     nothing review star year month day week hour minute guy friend son daughter wife husband kid amazon hand side end place part kind \
     sort type idea reason problem issue fact case point top bottom rest company brand store reviewer description order opinion fan \
     beginner player choice addition pair set piece stuff everyone anyone someone option thought luck investment pick need use pro con \
-    complaint condition difference experience result work world life home house gift user owner model version unit couple number \
+    complaint condition difference experience result work world home house gift user owner model version unit couple number \
     other another same first second next last both all most every each much many such well few while because since though";
 /// Characters that no Chinese noun of the list has.
 const FUNCTION_CHARACTERS: &str = "的了是我你他她它这那就都也还很太不没有在和与及个把被给让又再才只会能可要想说看用买非常真挺较超特一二三两几个天次点些吧吗呢啊呀哦但而且如果因为所以";

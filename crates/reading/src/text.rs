@@ -72,7 +72,7 @@ impl Words {
         let Some([first, second]) = self.words.last_chunk::<2>() else { return };
         let is_turn = TURNS_CHINESE.iter().any(|turn| first == turn[0] && second == turn[1]);
         let end = self.words.len() - 2;
-        if is_turn && self.ends.last().is_none_or(|&last| last < end) {
+        if is_turn && end > self.ends.last().copied().unwrap_or(0) {
             self.ends.push(end);
         }
     }

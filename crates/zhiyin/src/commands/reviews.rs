@@ -99,6 +99,12 @@ struct Rated {
     user: u32,
 }
 
+impl Rated {
+    fn review(&self) -> Review<'_> {
+        Review { text: &self.text, outcome: self.outcome, item: self.item, actor: self.user }
+    }
+}
+
 /// Measures and prints.
 ///
 /// # Errors
@@ -119,25 +125,18 @@ fn evaluate(arguments: &Evaluation) -> Result<Report> {
     let clear: Vec<&Rated> = reviews.iter().filter(|review| review.outcome.is_some()).collect();
     let learned = reviews[..cut].iter().filter(|review| review.outcome.is_some()).count();
     let outcomes: Vec<bool> = clear.iter().filter_map(|review| review.outcome).collect();
+    if clear.is_empty() {
+        bail!("there is no review with text, time and clear stars in {}", arguments.data.display());
+    }
     let texts: Vec<String> = clear.iter().map(|review| review.text.clone()).collect();
     let words: Vec<Words> = texts.iter().map(|text| Words::of(text)).collect();
     let encoded = encode(arguments.encoder.as_deref(), &texts)?;
-    let mut rows = Vec::new();
-    for (uses_words, uses_vectors) in [(true, false), (false, true), (true, true)] {
-        let Some((name, vectors)) = encoded.as_ref().map(|(name, vectors)| (name, vectors.rows())) else {
-            if uses_vectors {
-                continue;
-            }
-            rows.push(row("words", &words, &outcomes, learned, true, None, arguments.seed)?);
-            continue;
-        };
-        let vectors = uses_vectors.then(|| Vectors { rows: vectors, dims: vectors.len() / texts.len() });
-        let features = match (uses_words, uses_vectors) {
-            (true, false) => "words".to_owned(),
-            (false, _) => format!("vectors of {name}"),
-            _ => format!("words and vectors of {name}"),
-        };
-        rows.push(row(&features, &words, &outcomes, learned, uses_words, vectors, arguments.seed)?);
+    let trials = Trials { words: &words, outcomes: &outcomes, learned, seed: arguments.seed };
+    let mut rows = vec![trials.row("words", true, None)?];
+    if let Some((name, vectors)) = &encoded {
+        let vectors = Vectors { rows: vectors.rows(), dims: vectors.rows().len() / texts.len() };
+        rows.push(trials.row(&format!("vectors of {name}"), false, Some(vectors))?);
+        rows.push(trials.row(&format!("words and vectors of {name}"), true, Some(vectors))?);
     }
     let (microseconds_per_review, aspects) = read_all(&reviews, cut);
     let negative = outcomes[learned..].iter().filter(|outcome| !**outcome).count();
@@ -189,42 +188,41 @@ fn encode(name: Option<&str>, texts: &[String]) -> Result<Option<(String, zhiyin
     Ok(Some((encoder.name().to_owned(), encoders::vectors(&encoder, texts, &cache)?)))
 }
 
-fn row(
-    features: &str,
-    words: &[Words],
-    outcomes: &[bool],
+/// What all ways of telling polarity are tried on.
+struct Trials<'a> {
+    words: &'a [Words],
+    outcomes: &'a [bool],
+    /// Number of the first text that is measured.
     learned: usize,
-    uses_words: bool,
-    vectors: Option<Vectors<'_>>,
     seed: u64,
-) -> Result<Row> {
-    let started = Instant::now();
-    let Some(trial) = trial::run(words, outcomes, learned, uses_words, vectors) else {
-        bail!("there are too few rated reviews: polarity needs {} of each kind", zhiyin_reading::polarity::TEXTS_MIN);
-    };
-    let fit_seconds = started.elapsed().as_secs_f64();
-    let measured = &outcomes[learned..];
-    Ok(Row {
-        features: features.to_owned(),
-        auc: classification::auc_interval(&trial.scores, measured, seed),
-        accuracy: classification::accuracy(&trial.probabilities, measured),
-        calibration_error: classification::calibration_error(&trial.probabilities, measured),
-        strength: trial.strength,
-        columns: trial.columns,
-        fit_seconds,
-    })
+}
+
+impl Trials<'_> {
+    fn row(&self, features: &str, uses_words: bool, vectors: Option<Vectors<'_>>) -> Result<Row> {
+        let started = Instant::now();
+        let Some(trial) = trial::run(self.words, self.outcomes, self.learned, uses_words, vectors) else {
+            bail!(
+                "there are too few rated reviews: polarity needs {} of each kind",
+                zhiyin_reading::polarity::TEXTS_MIN
+            );
+        };
+        let fit_seconds = started.elapsed().as_secs_f64();
+        let measured = &self.outcomes[self.learned..];
+        Ok(Row {
+            features: features.to_owned(),
+            auc: classification::auc_interval(&trial.scores, measured, self.seed),
+            accuracy: classification::accuracy(&trial.probabilities, measured),
+            calibration_error: classification::calibration_error(&trial.probabilities, measured),
+            strength: trial.strength,
+            columns: trial.columns,
+            fit_seconds,
+        })
+    }
 }
 
 /// Reads the newer reviews by what the older ones taught: microseconds each, and the aspects.
 fn read_all(reviews: &[Rated], cut: usize) -> (f64, Vec<String>) {
-    let review = |rated: &'_ Rated| (rated.outcome, rated.item, rated.user);
-    let older: Vec<Review<'_>> = reviews[..cut]
-        .iter()
-        .map(|rated| {
-            let (outcome, item, actor) = review(rated);
-            Review { text: &rated.text, outcome, item, actor }
-        })
-        .collect();
+    let older: Vec<Review<'_>> = reviews[..cut].iter().map(Rated::review).collect();
     let reader = Reader::learn(&older);
     let newer = &reviews[cut..];
     let started = Instant::now();

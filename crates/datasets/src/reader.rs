@@ -9,7 +9,7 @@ use zhiyin_core::{EventInput, Item, User};
 
 use crate::{
     DatasetError, Format, LineProblem, Options, Source, csv_events, input::ByteCount, items, jsonl, movielens, retail,
-    sequences, sessions,
+    reviews, sequences, sessions,
 };
 
 /// One thing that a data set says.

@@ -24,6 +24,7 @@ mod movielens;
 mod reader;
 mod retail;
 mod retail_items;
+mod reviews;
 mod sequences;
 mod sessions;
 mod source;

@@ -9,7 +9,7 @@ use zhiyin_core::{EventInput, Item, User};
 
 use crate::{
     DatasetError, Format, LineProblem, Options, Source, csv_events, input::ByteCount, items, jsonl, movielens, retail,
-    sequences, sessions,
+    reviews, sequences, sessions,
 };
 
 /// One thing that a data set says.
@@ -137,6 +137,7 @@ pub fn open_with(source: &Source, options: &Options) -> Result<Reader, DatasetEr
         Format::Sessions => sessions::open(source),
         Format::Csv => csv_events::open(source),
         Format::Jsonl => jsonl::open(source),
+        Format::AmazonReviews => reviews::open(source),
     }?;
     let Opened { steps, bytes, loaded } = opened;
     Ok(Reader { steps, bytes, loaded, position: 0, repairs: BTreeMap::new() })

@@ -21,11 +21,13 @@ pub enum Format {
     Csv,
     /// One JSON object per line.
     Jsonl,
+    /// Reviews of Amazon products, one JSON object per line.
+    AmazonReviews,
 }
 
 impl Format {
     /// Every format, in the order of the documentation.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::OnlineRetail,
         Self::Movielens100k,
         Self::Movielens1m,
@@ -33,6 +35,7 @@ impl Format {
         Self::Sessions,
         Self::Csv,
         Self::Jsonl,
+        Self::AmazonReviews,
     ];
 
     /// Its name on the command line.
@@ -45,6 +48,7 @@ impl Format {
             Self::Sessions => "sessions",
             Self::Csv => "csv",
             Self::Jsonl => "jsonl",
+            Self::AmazonReviews => "amazon-reviews",
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct EngineConfig {
     pub state: StateConfig,
     /// How recommendations are made when the request doesn't say.
     pub recommend: RecommendConfig,
+    /// What is told of reviews.
+    pub feedback: FeedbackConfig,
     /// Training.
     pub train: TrainConfig,
 }
@@ -34,6 +36,10 @@ pub struct EventsConfig {
     pub segment_attribute: String,
     /// A rating below this many stars counts against the item.
     pub rating_positive_min: f64,
+    /// A review with at least this many stars speaks for the item.
+    pub review_positive_min: f64,
+    /// A review with at most this many stars speaks against it; with stars in between or none its text decides.
+    pub review_negative_max: f64,
 }
 
 impl Default for EventsConfig {
@@ -44,6 +50,8 @@ impl Default for EventsConfig {
             create_unknown_items: true,
             segment_attribute: "country".into(),
             rating_positive_min: 3.0,
+            review_positive_min: 4.0,
+            review_negative_max: 2.0,
         }
     }
 }
@@ -153,6 +161,14 @@ pub enum ExcludeSeen {
     Consumed,
     /// All that the actor ever interacted with.
     All,
+}
+
+/// What is told of reviews.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeedbackConfig {
+    /// Whether reviews are public, so that answers may quote them. Without it they name events only.
+    pub quotes: bool,
 }
 
 /// Training.

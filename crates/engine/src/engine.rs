@@ -30,13 +30,12 @@ use crate::{
     clean::{Counters, Rules, rules::Refused},
     config::EngineConfig,
     error::EngineError,
-    online::OnlineModels,
     request::EventOutcome,
     snapshots::Snapshots,
     state::{OnlineState, Sequence, append_complete, dataset},
     texts::{EncodingThread, TextEncoding, Texts},
     trained::{TextsRead, Trained},
-    writer::queue::{Events, Gauge, Reply, Work},
+    writer::queue::{Events, Gauge, Replacement, Reply, Work},
 };
 
 /// One thing of a request for ingestion: an event, or something that could not be read as one.
@@ -400,10 +399,10 @@ impl Engine {
         Ok(Frozen { data, texts, ..frozen })
     }
 
-    /// Puts online models in place that were fitted on `frozen`, after bringing them up to date. Their hyper-parameters are kept for
+    /// Puts online models in place that were fitted on a frozen copy, after bringing them up to date. Their hyper-parameters are kept for
     /// every later start.
-    pub(crate) fn replace_models(&self, frozen: Frozen, models: OnlineModels) -> Result<(), EngineError> {
-        self.change_blocking(|reply| Work::Replace(Box::new((frozen, models)), reply))
+    pub(crate) fn replace_models(&self, replacement: Replacement) -> Result<(), EngineError> {
+        self.change_blocking(|reply| Work::Replace(Box::new(replacement), reply))
     }
 }
 

@@ -4,7 +4,7 @@
 //! is forgotten by unfolding their sequence. Models that were fitted a while ago are brought up to date by exchanging, for every
 //! actor whose sequence has changed since, the old steps for the new ones.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use zhiyin_core::{
     ActorIx, ItemIx, Problem,
@@ -15,9 +15,10 @@ use zhiyin_models::{Dataset, Histories};
 use crate::{
     engine::{Core, Frozen},
     error::EngineError,
+    listen::Listener,
     online::OnlineModels,
     state::{Sequence, fold_all, unfold_all},
-    writer::Writer,
+    writer::{Writer, queue::Replacement},
 };
 
 /// Events that are read at once.
@@ -71,8 +72,10 @@ impl Writer {
     }
 
     /// Puts models that were fitted on `frozen` in the place of the present ones.
-    pub(crate) fn replace(&mut self, frozen: Frozen, mut models: OnlineModels) -> Result<(), EngineError> {
+    pub(crate) fn replace(&mut self, replacement: Replacement) -> Result<(), EngineError> {
+        let Replacement { frozen, mut models, listener } = replacement;
         let core = Arc::clone(&self.core);
+        hear_since(&core, &frozen, &listener, &mut models)?;
         for ix in changed_since(&core, &frozen)? {
             exchange(&core, &frozen.data, &mut models, ix)?;
         }
@@ -83,11 +86,32 @@ impl Writer {
         }
         gone.into_iter().for_each(|ix| models.remove_item(ix));
         crate::open::write_params(&core.params_file, &models.params())?;
-        core.state.write().models = models;
-        // Older snapshots have other hyper-parameters and would be passed over at the next start.
+        listener.save(core.params_file.parent().unwrap_or(Path::new(".")))?;
+        {
+            let mut state = core.state.write();
+            state.models = models;
+            state.set_listener(listener);
+        }
+        // Older snapshots have other hyper-parameters or another reader and would be passed over at the next start.
         self.snapshot_or_warn();
         Ok(())
     }
+}
+
+/// Brings what was heard up to date: what was said since, and by whom nothing may be known any more.
+fn hear_since(core: &Core, frozen: &Frozen, listener: &Listener, models: &mut OnlineModels) -> Result<(), EngineError> {
+    let mut after = frozen.position;
+    loop {
+        let events = core.storage.events_after(after, ROWS)?;
+        let Some(last) = events.last() else { break };
+        after = last.position;
+        let said = events.iter().filter_map(|event| listener.hear(event.position, &event.staged));
+        said.for_each(|said| models.feedback.learn(said));
+    }
+    let state = core.state.read();
+    let erased: Vec<ActorIx> = models.feedback.actors().filter(|&ix| state.actors.get(ix).is_none()).collect();
+    erased.into_iter().for_each(|ix| models.feedback.forget(ix));
+    Ok(())
 }
 
 /// Actors whose sequence or segment may differ from the frozen one.

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use zhiyin_models::{
-    Dataset, FitError, Model, Online, bayes, content, cooccurrence, ease, ials, linear, markov, popularity, repeat,
-    session_knn, slist, text, user_knn,
+    Dataset, FitError, Model, Online, bayes, content, cooccurrence, ease, feedback, ials, linear, markov, popularity,
+    repeat, session_knn, slist, text, user_knn,
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Names of all single models, in the order in which they are reported.
-pub const MODELS: [&str; 13] = [
+pub const MODELS: [&str; 14] = [
     "popularity",
     "markov",
     "bayes",
@@ -24,6 +24,7 @@ pub const MODELS: [&str; 13] = [
     "user-knn",
     "content",
     "text",
+    "feedback",
     "repeat",
     "ease",
     "slist",
@@ -144,6 +145,7 @@ learner!(cooccurrence, Cooccurrence, |d, p| Ok(cooccurrence::Cooccurrence::fit(d
 learner!(session_knn, SessionKnn, |d, p| Ok(session_knn::SessionKnn::fit(d, p)), online);
 learner!(user_knn, UserKnn, |d, p| Ok(user_knn::UserKnn::fit(d, p)), online);
 learner!(repeat, Repeat, |d, p| Ok(repeat::Repeat::fit(d, p)), online);
+learner!(feedback, Replayed, feedback::Replayed::fit, online);
 learner!(content, Content, |d, p| Ok(content::Content::fit(d, p)), |m| batch(BatchModel::Content(m)));
 learner!(text, Text, text::Text::fit, |m| batch(BatchModel::Text(m)));
 learner!(linear, LinearModel, linear::LinearModel::fit, |m| batch(BatchModel::Linear(m)));
@@ -182,6 +184,7 @@ pub fn fit_named(name: &str, data: &Dataset, validation: &Cases<'_>, tune: Tune)
         "user-knn" => fit_tuned::<user_knn::UserKnn>(data, validation, tune),
         "content" => fit_tuned::<content::Content>(data, validation, tune),
         "text" => fit_tuned::<text::Text>(data, validation, tune),
+        "feedback" => fit_tuned::<feedback::Replayed>(data, validation, tune),
         "repeat" => fit_tuned::<repeat::Repeat>(data, validation, tune),
         "ease" => fit_tuned::<ease::Ease>(data, validation, tune),
         "ials" => fit_tuned::<ials::Ials>(data, validation, tune),
@@ -208,6 +211,7 @@ pub fn refit(name: &str, data: &Dataset, params: &Value) -> Result<Learned, FitE
         "user-knn" => with::<user_knn::UserKnn>(data, params),
         "content" => with::<content::Content>(data, params),
         "text" => with::<text::Text>(data, params),
+        "feedback" => with::<feedback::Replayed>(data, params),
         "repeat" => with::<repeat::Repeat>(data, params),
         "ease" => with::<ease::Ease>(data, params),
         "ials" => with::<ials::Ials>(data, params),

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use zhiyin_core::ItemIx;
 use zhiyin_models::{
     Dataset, ItemFacts, Model, Online, Step, bayes::Bayes, content::Content, cooccurrence::Cooccurrence,
-    markov::Markov, model::fold_dataset, popularity::Popularity, repeat::Repeat, session_knn::SessionKnn,
-    user_knn::UserKnn,
+    feedback::Feedback, markov::Markov, model::fold_dataset, popularity::Popularity, repeat::Repeat,
+    session_knn::SessionKnn, user_knn::UserKnn,
 };
 
 /// Hyper-parameters of the online models. They are part of every snapshot: the same log and the same parameters give the same state.
@@ -28,6 +28,8 @@ pub struct OnlineParams {
     pub repeat: zhiyin_models::repeat::Params,
     /// See [`zhiyin_models::content`].
     pub content: zhiyin_models::content::Params,
+    /// See [`zhiyin_models::feedback`].
+    pub feedback: zhiyin_models::feedback::Params,
 }
 
 /// The models that learn from every event and every change of the catalogue.
@@ -50,6 +52,8 @@ pub struct OnlineModels {
     /// Content. Of it only the hyper-parameters are kept in files: the rest is rebuilt from the catalogue.
     #[serde(serialize_with = "hyper_parameters")]
     pub content: Content,
+    /// What reviews say. It learns opinions, not steps.
+    pub feedback: Feedback,
 }
 
 fn hyper_parameters<S: Serializer>(content: &Content, serializer: S) -> Result<S::Ok, S::Error> {
@@ -68,6 +72,7 @@ impl OnlineModels {
             user_knn: UserKnn::new(params.user_knn.clone()),
             repeat: Repeat::new(params.repeat.clone()),
             content: Content::new(params.content.clone()),
+            feedback: Feedback::new(params.feedback.clone()),
         }
     }
 
@@ -77,6 +82,7 @@ impl OnlineModels {
         for model in models.counting_mut() {
             fold_dataset(model, data);
         }
+        data.opinions.iter().for_each(|said| models.feedback.learn(said.clone()));
         models
     }
 
@@ -91,6 +97,7 @@ impl OnlineModels {
             user_knn: self.user_knn.params().clone(),
             repeat: self.repeat.params().clone(),
             content: self.content.params().clone(),
+            feedback: self.feedback.params().clone(),
         }
     }
 
@@ -119,7 +126,7 @@ impl OnlineModels {
     }
 
     /// All of them, as sources of recommendations.
-    pub fn sources(&self) -> [&dyn Model; 8] {
+    pub fn sources(&self) -> [&dyn Model; 9] {
         [
             &self.popularity,
             &self.markov,
@@ -129,6 +136,7 @@ impl OnlineModels {
             &self.user_knn,
             &self.repeat,
             &self.content,
+            &self.feedback,
         ]
     }
 

@@ -18,6 +18,7 @@ use crate::{
     config::EngineConfig,
     engine::Core,
     error::EngineError,
+    listen::Listener,
     online::OnlineParams,
     snapshots::{Snapshots, write_durably},
     state::{
@@ -62,7 +63,7 @@ pub(crate) fn open(
     let params_file = folder.join(PARAMS_FILE);
     let params = read_params(&params_file)?;
     let high_water = storage.high_water()?;
-    let (mut state, warnings) = restored(&*storage, &snapshots, &config, &params, high_water)?;
+    let (mut state, warnings) = restored(&*storage, folder, &snapshots, &config, &params, high_water)?;
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
@@ -94,12 +95,14 @@ pub(crate) fn open(
 /// The state as of the newest snapshot that fits, or of an empty log, with today's catalogue and actors.
 fn restored(
     storage: &dyn Storage,
+    folder: &Path,
     snapshots: &Snapshots,
     config: &EngineConfig,
     params: &OnlineParams,
     high_water: HighWater,
 ) -> Result<(OnlineState, Vec<String>), EngineError> {
     let mut state = OnlineState::new(config, params)?;
+    state.set_listener(Listener::new(&config.events).load(folder)?);
     state.load_items(all_items(storage)?);
     let rows = all_actors(storage)?;
     let latest = snapshots.latest(|snapshot| {
@@ -157,6 +160,9 @@ fn replay_chunk(state: &mut OnlineState, storage: &dyn Storage, chunk: &[LoggedE
             load(state, storage, event.staged.actor)?;
         }
         state.fold(event.position, &event.staged);
+        if let Some(said) = state.listener().hear(event.position, &event.staged) {
+            state.models.feedback.learn(said);
+        }
     }
     state.settle();
     Ok(())

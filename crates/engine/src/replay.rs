@@ -1,6 +1,8 @@
 //! Replay of a stretch of time: predict every event from what was known before it, then learn it. It is how the system is used, so
 //! training weighs the sources by it and the prequential evaluation reports it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use zhiyin_core::{ActorIx, Interaction, ItemIx, limits};
 use zhiyin_models::{Dataset, Histories, Model, Query, Scores, Step, dataset::latest};
@@ -67,6 +69,7 @@ impl<'a> Prefixes<'a> {
         set.segments.clone_from(&self.data.segments);
         set.friends.clone_from(&self.data.friends);
         set.vectors.clone_from(&self.data.vectors);
+        set.opinions = Arc::clone(&self.data.opinions);
         set
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     online::{OnlineModels, OnlineParams},
     progress::Progress,
     trained::Trained,
+    writer::queue::Replacement,
 };
 
 /// Dimensions of the item vectors that diversity works with.
@@ -68,9 +69,17 @@ impl Engine {
         let started = Cost::now();
         check_amount(self.state().events, self.config())?;
         self.wait_for_vectors(progress);
-        let frozen = self.freeze()?;
+        let mut frozen = self.freeze()?;
+        progress.stage("learning to read reviews", 0, 1);
+        let mut listener = self.state().listener().clone();
+        let reviews = self.reviews(&frozen)?;
+        frozen.data.opinions = reviews.opinions(&listener, &frozen.data).into();
         let chosen = choose(&frozen.data, self.config(), progress)?;
         progress.stage("fitting everything on all events", 0, 1);
+        if !reviews.is_empty() {
+            listener = listener.with_reader(reviews.learn(&listener));
+            frozen.data.opinions = self.all_said(&frozen, &listener)?.into();
+        }
         let online = OnlineModels::fit(&frozen.data, &online_params(&chosen)?);
         let mut trained = fit_batch(&frozen, &chosen)?;
         trained.version = artefact::save(&self.models_folder(), &trained, self.clock().now_ms())?;
@@ -78,7 +87,7 @@ impl Engine {
         if let Some((text, read)) = trained.take_text() {
             self.core.texts.adopt(text, read);
         }
-        self.replace_models(frozen, online)?;
+        self.replace_models(Replacement { frozen, models: online, listener })?;
         self.trained.store(trained.into());
         Ok(report)
     }

@@ -18,6 +18,7 @@ const DEFAULT_WEIGHTS: [(&str, f32); 9] = [
     ("markov", 0.2),
     ("user-knn", 0.2),
     ("popularity", 0.2),
+    ("feedback", 0.1),
     ("repeat", 0.1),
     ("bayes", 0.0),
 ];

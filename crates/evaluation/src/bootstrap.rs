@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Resamples.
-const RESAMPLES: u64 = 1_000;
+pub(crate) const RESAMPLES: u64 = 1_000;
 /// From so many units on, each unit's multiplicity is drawn on its own from a Poisson distribution of mean 1, which for the mean is
 /// as good as drawing exactly n units (Chamandy et al. 2012) and needs no random access.
 const POISSON_FROM: usize = 1_000;
@@ -89,7 +89,7 @@ fn weighted(sums: &[f64], counts: &[f64], random: &mut Pcg64Mcg) -> (f64, f64) {
 }
 
 /// Quantile of sorted values, linear between neighbours.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let below = sorted[place as usize];
     let above = sorted[(place as usize + 1).min(sorted.len() - 1)];

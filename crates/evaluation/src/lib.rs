@@ -4,6 +4,7 @@
 //! give positions, intervals take one number per user. All randomness is seeded and no result depends on the number of threads.
 
 pub mod bootstrap;
+pub mod classification;
 pub mod lists;
 pub mod metrics;
 pub mod splits;

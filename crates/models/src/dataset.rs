@@ -1,8 +1,10 @@
 //! A frozen set of interactions and what is known of the items: what models are fitted on.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use zhiyin_core::{ActorIx, Interaction, ItemIx};
+use zhiyin_core::{ActorIx, Interaction, ItemIx, Said};
 
 use crate::ItemVectors;
 
@@ -79,6 +81,9 @@ pub struct Dataset {
     /// What an encoder made of the items' texts, or nothing. Derived, so it isn't stored.
     #[serde(skip)]
     pub vectors: ItemVectors,
+    /// What was said in reviews, in order of time, or nothing. Derived, so it isn't stored.
+    #[serde(skip)]
+    pub opinions: Arc<[Said]>,
 }
 
 impl Dataset {

@@ -13,6 +13,7 @@ pub mod dataset;
 pub mod diversity;
 pub mod ease;
 pub mod features;
+pub mod feedback;
 pub mod fusion;
 mod gram;
 pub mod ials;

@@ -29,6 +29,8 @@ pub enum Cause {
     History(ItemIx),
     /// A named feature or prior, such as `popularity` or `price_fit`.
     Feature(&'static str),
+    /// What reviews say of an aspect that the actor writes about, by its number in the reader's list.
+    Aspect(zhiyin_core::AspectIx),
     /// Other actors whose histories resemble this one's.
     Neighbours,
     /// Friends of the actor.

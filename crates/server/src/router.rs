@@ -118,8 +118,10 @@ pub(crate) fn api(finish: &mut dyn FnMut(Access, Routes) -> Routes) -> OpenApiRo
     add(needs(Scope::Admin), routes!(language::status));
     add(needs(Scope::Catalog), routes!(items::list, items::put_batch));
     add(needs(Scope::Catalog), routes!(items::read, items::put, items::patch, items::delete));
+    add(needs(Scope::Catalog), routes!(items::feedback));
     add(needs(Scope::Catalog), routes!(users::list, users::put_batch));
     add(needs(Scope::Catalog), routes!(users::read, users::put, users::patch, users::erase));
+    add(needs(Scope::Catalog), routes!(users::feedback));
     add(needs(Scope::Admin), routes!(observe::metrics));
     add(needs(Scope::Admin), routes!(observe::rejected));
     add(needs(Scope::Admin), routes!(observe::cleaning));

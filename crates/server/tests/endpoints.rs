@@ -348,3 +348,24 @@ async fn a_full_disk_is_told_and_nothing_is_taken() {
     let answer = api.send("POST", "/v1/events", event).await.assert_status(202).json();
     assert_eq!(statuses(&answer), ["accepted"], "what failed can be sent again");
 }
+
+#[tokio::test]
+async fn reviews_are_counted_for_the_item_and_the_user() {
+    let api = Api::open();
+    let reviews = json!([
+        {"id": "r1", "type": "review", "user": "user-42", "item": "mug", "text": "It broke. I wish it had a lid."},
+        {"id": "r2", "type": "review", "user": "user-7", "item": "mug", "value": 5, "text": "Love it!"},
+    ]);
+    api.send("POST", "/v1/events", reviews.to_string()).await.assert_status(202);
+    let report = api.get("/v1/items/mug/feedback").await.assert_status(200).json();
+    assert_eq!((&report["reviews"], &report["positive"], &report["negative"]), (&json!(2), &json!(1), &json!(1)));
+    assert_eq!(
+        report["complaints"],
+        json!([{"name": "broke", "count": 1, "reviews": [{"event": "r1", "sentiment": "negative"}]}])
+    );
+    assert_eq!(report["basis"], json!({"lexicon": 1, "stars": 1}));
+    let own = api.get("/v1/users/user-42/feedback").await.assert_status(200).json();
+    assert_eq!((&own["id"], &own["reviews"], &own["needs"][0]["name"]), (&json!("user-42"), &json!(1), &json!("wish")));
+    api.get("/v1/items/bowl/feedback").await.assert_status(404);
+    api.get("/v1/users/user-9/feedback").await.assert_status(404);
+}

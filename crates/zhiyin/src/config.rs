@@ -15,7 +15,7 @@ use toml::{Table, Value};
 use zhiyin_core::Problem;
 use zhiyin_engine::{
     EngineConfig,
-    config::{CleaningConfig, EventsConfig, RecommendConfig, StateConfig, TrainConfig},
+    config::{CleaningConfig, EventsConfig, FeedbackConfig, RecommendConfig, StateConfig, TrainConfig},
 };
 
 use crate::language::LanguageSection;
@@ -42,6 +42,8 @@ pub struct Config {
     pub state: StateConfig,
     /// How recommendations are made.
     pub recommend: RecommendConfig,
+    /// What is told of reviews.
+    pub feedback: FeedbackConfig,
     /// Training.
     pub train: TrainConfig,
     /// How item texts are understood.
@@ -154,6 +156,7 @@ impl Config {
             cleaning: self.cleaning.clone(),
             state: self.state.clone(),
             recommend: self.recommend.clone(),
+            feedback: self.feedback.clone(),
             train: self.train.clone(),
         }
     }
@@ -169,6 +172,11 @@ impl Config {
         self.language.check()?;
         share("recommend.diversity", self.recommend.diversity)?;
         share("recommend.cold_share", self.recommend.cold_share)?;
+        let (positive_min, negative_max) = (self.events.review_positive_min, self.events.review_negative_max);
+        if positive_min.partial_cmp(&negative_max) != Some(std::cmp::Ordering::Greater) {
+            let rule = format!("is {negative_max}, it must be below events.review_positive_min, {positive_min}");
+            return Err(Problem::field("events.review_negative_max", rule, "leave stars in between, such as 4 and 2"));
+        }
         let (lowest, highest) = self.cleaning.rating_range;
         if lowest.partial_cmp(&highest) != Some(std::cmp::Ordering::Less) {
             let rule = format!("is [{lowest}, {highest}], the first must be below the second");

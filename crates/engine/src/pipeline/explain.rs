@@ -2,16 +2,18 @@
 
 use zhiyin_core::{ItemIx, Kind, KindWeights};
 use zhiyin_models::{
-    Cause, Contribution, Model, Query,
+    Cause, Contribution, Model, Query, feedback,
     fusion::{Fusion, IsCold},
 };
 
-use crate::{rank::Scratch, request::Reason, state::OnlineState};
+use crate::{feedback::liked_for, rank::Scratch, request::Reason, state::OnlineState};
 
 /// Reasons that an item is shown with.
 const REASONS_MAX: usize = 3;
 /// A reason must bring at least this share of the strongest one.
 const SHARE_MIN: f32 = 0.1;
+/// Aspects that a reason names.
+const ASPECTS_NAMED_MAX: usize = 3;
 
 /// What explaining needs to know.
 pub(super) struct Explainer<'a> {
@@ -72,6 +74,14 @@ impl Explainer<'_> {
                 ("history", Some(self.id(own)), "because you chose it before".to_owned())
             }
             Cause::History(seen) => ("history", Some(self.id(seen)), self.because(seen)),
+            Cause::Feature(feedback::REVIEWS) => {
+                ("feature", Some(feedback::REVIEWS.to_owned()), self.reviews_sentence(item))
+            }
+            Cause::Aspect(aspect) => {
+                let name = self.state.listener().reader().aspects().get(usize::from(aspect)).cloned();
+                let text = format!("because others like its {}", name.as_deref().unwrap_or("details"));
+                ("aspect", name, text)
+            }
             Cause::Feature(name) => ("feature", Some(name.to_owned()), feature_sentence(name)),
             Cause::Neighbours => ("neighbours", None, "because people with a similar history chose it".to_owned()),
             Cause::Friends => ("friends", None, "because your friends chose it".to_owned()),
@@ -81,6 +91,13 @@ impl Explainer<'_> {
             _ => (None, None),
         };
         Reason { kind: kind.to_owned(), subject, text, amount: part.amount, event, title }
+    }
+
+    fn reviews_sentence(&self, item: ItemIx) -> String {
+        match liked_for(self.state, item, ASPECTS_NAMED_MAX) {
+            aspects if aspects.is_empty() => "because its reviews are good".to_owned(),
+            aspects => format!("because its reviews are good (liked for its: {})", aspects.join(", ")),
+        }
     }
 
     fn because(&self, seen: ItemIx) -> String {

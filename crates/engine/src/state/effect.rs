@@ -28,6 +28,8 @@ pub struct Meaning {
     purchase: u16,
     rating_positive_min: f64,
     segment_attribute: String,
+    /// Stars from which, and up to which, a review speaks for or against its item.
+    review_stars: (f64, f64),
 }
 
 impl Meaning {
@@ -39,7 +41,8 @@ impl Meaning {
         let kinds = KindWeights::with(&config.weights)?;
         let purchase = kinds.index(&Kind::Purchase).unwrap_or(u16::MAX);
         let (rating_positive_min, segment_attribute) = (config.rating_positive_min, config.segment_attribute.clone());
-        Ok(Self { kinds, purchase, rating_positive_min, segment_attribute })
+        let review_stars = (config.review_positive_min, config.review_negative_max);
+        Ok(Self { kinds, purchase, rating_positive_min, segment_attribute, review_stars })
     }
 
     /// The kinds and their weights.

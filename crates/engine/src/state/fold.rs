@@ -189,6 +189,7 @@ impl OnlineState {
     pub fn remove_actor(&mut self, ix: ActorIx, events: u64) {
         let last_s = self.actors.get(ix).map_or(0, |actor| actor.last_s);
         self.actors.remove(ix);
+        self.models.feedback.forget(ix);
         self.events = self.events.saturating_sub(events);
         if last_s == self.newest_s {
             self.newest_s = self.actors.newest_s();

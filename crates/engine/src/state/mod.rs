@@ -31,6 +31,7 @@ pub use sequence::Sequence;
 
 use crate::{
     config::EngineConfig,
+    listen::Listener,
     online::{OnlineModels, OnlineParams},
 };
 
@@ -50,6 +51,7 @@ pub struct OnlineState {
     /// Events in the log.
     pub events: u64,
     meaning: Meaning,
+    listener: Listener,
     histories_bytes_max: usize,
     /// Actors whose histories may be longer than the limit until the next [`OnlineState::settle`].
     untrimmed: Vec<ActorIx>,
@@ -69,6 +71,7 @@ impl OnlineState {
             newest_s: 0,
             events: 0,
             meaning: Meaning::new(&config.events)?,
+            listener: Listener::new(&config.events),
             histories_bytes_max: config.state.histories_bytes_max,
             untrimmed: Vec::new(),
         })
@@ -77,6 +80,16 @@ impl OnlineState {
     /// How events are read.
     pub fn meaning(&self) -> &Meaning {
         &self.meaning
+    }
+
+    /// How reviews are read.
+    pub fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
+    /// Reads reviews by another reader from now on. What was said before must be heard anew.
+    pub fn set_listener(&mut self, listener: Listener) {
+        self.listener = listener;
     }
 
     /// Fills the catalogue of an empty state.

@@ -23,7 +23,7 @@ use crate::online::OnlineModels;
 /// First bytes of every snapshot.
 pub(crate) const MAGIC: [u8; 8] = *b"ZHIYINST";
 /// Version of the payload's layout. It changes with any change of what is serialised, models included.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 8 + 4 + 8 + 32;
 /// Bytes that go to the file at once.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -47,6 +47,7 @@ pub(crate) struct Snapshot<'a> {
     events: u64,
     newest_s: u32,
     meaning: String,
+    reader: String,
     segments: Cow<'a, Labels>,
     /// By number; none for erased ones.
     actors: Vec<Option<ActorPart<'a>>>,
@@ -87,6 +88,7 @@ impl<'a> Snapshot<'a> {
             events: state.events,
             newest_s: state.newest_s,
             meaning: state.meaning.fingerprint(),
+            reader: state.listener.version().to_owned(),
             segments: Cow::Borrowed(state.items.segments()),
             actors: numbers.map(|ix| state.actors.get(ix).map(part)).collect(),
             interactions: Cow::Borrowed(state.items.all_interactions()),
@@ -144,6 +146,9 @@ impl<'a> Snapshot<'a> {
     pub(crate) fn check(&self, state: &OnlineState, rows: &[ActorRow]) -> Result<(), Unreadable> {
         if self.meaning != state.meaning.fingerprint() {
             return Err(Unreadable::Misfit("the configuration of events has changed since"));
+        }
+        if self.reader != state.listener.version() {
+            return Err(Unreadable::Misfit("reviews are read by another reader since"));
         }
         if self.models.params() != state.models.params() {
             return Err(Unreadable::Misfit("the hyper-parameters have changed since"));

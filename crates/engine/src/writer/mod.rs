@@ -139,8 +139,7 @@ impl Writer {
             Work::DeleteItem(id, reply) => answer(reply, self.delete_item(&id)),
             Work::DeleteUser(id, reply) => answer(reply, self.delete_user(&id)),
             Work::Replace(swap, reply) => {
-                let (frozen, models) = *swap;
-                answer(reply, self.replace(frozen, models));
+                answer(reply, self.replace(*swap));
             }
             Work::Snapshot(reply) => answer(reply, self.snapshot()),
             Work::Stop(reply) => {
@@ -321,10 +320,14 @@ impl Writer {
         chunk: &[(usize, Position, &StagedEvent)],
         noted: &mut Vec<usize>,
     ) -> Result<(), EngineError> {
-        let mut needed: Vec<ActorIx> = {
+        let (mut needed, listener): (Vec<ActorIx>, _) = {
             let state = self.core.state.read();
-            chunk.iter().filter(|(_, _, event)| state.needs_log(event)).map(|(_, _, event)| event.actor).collect()
+            let needs_log =
+                chunk.iter().filter(|(_, _, event)| state.needs_log(event)).map(|(_, _, event)| event.actor);
+            (needs_log.collect(), state.listener().clone())
         };
+        // Reading takes longer than folding, so that it is done before the state is locked.
+        let said: Vec<_> = chunk.iter().filter_map(|(_, position, event)| listener.hear(*position, event)).collect();
         needed.sort_unstable();
         needed.dedup();
         let sequences = self.core.sequences(&needed)?;
@@ -337,6 +340,7 @@ impl Writer {
                 noted.push(at);
             }
         }
+        said.into_iter().for_each(|said| state.models.feedback.learn(said));
         state.settle();
         // Requests that wait come first, before the next chunk.
         RwLockWriteGuard::unlock_fair(state);

@@ -9,6 +9,7 @@ use crate::{
     clean::{Screened, rules::Refused},
     engine::Frozen,
     error::EngineError,
+    listen::Listener,
     online::OnlineModels,
     request::EventOutcome,
 };
@@ -30,6 +31,16 @@ pub(crate) struct Events {
     pub reply: Reply<Vec<EventOutcome>>,
 }
 
+/// Models to put in the place of the present ones.
+pub(crate) struct Replacement {
+    /// What they were fitted on.
+    pub frozen: Frozen,
+    /// The models.
+    pub models: OnlineModels,
+    /// What reads reviews from then on; what the models have heard was read by it.
+    pub listener: Listener,
+}
+
 /// Work for the writer, in order of arrival.
 pub(crate) enum Work {
     Events(Events),
@@ -37,7 +48,7 @@ pub(crate) enum Work {
     Users(Vec<User>, Reply<()>),
     DeleteItem(String, Reply<bool>),
     DeleteUser(String, Reply<Erased>),
-    Replace(Box<(Frozen, OnlineModels)>, Reply<()>),
+    Replace(Box<Replacement>, Reply<()>),
     Snapshot(Reply<()>),
     Stop(Reply<()>),
 }

@@ -6,12 +6,21 @@ use axum::{
     response::IntoResponse,
 };
 use zhiyin_core::Item;
+use zhiyin_engine::feedback::FeedbackReport;
 
 use super::{
     Id,
     catalogue::{self, Stored},
 };
-use crate::{answer::Answer, body::RawBody, fault::Fault, router::Shared};
+use crate::{
+    answer::{Answer, json},
+    body::RawBody,
+    fault::Fault,
+    router::Shared,
+};
+
+/// Bytes of a usual report on feedback.
+pub(crate) const FEEDBACK_BYTES: usize = 2_048;
 
 /// A page of items, for the documentation.
 #[derive(utoipa::ToSchema)]
@@ -83,6 +92,33 @@ pub(crate) async fn delete(State(app): State<Shared>, Id(id): Id) -> Answer {
     } else {
         Err(Fault::not_found("item", &id))
     }
+}
+
+/// What reviews say of an item
+///
+/// Counts of reviews, aspects, needs and complaints with smoothed shares. A review counts from the next request after it was taken in.
+/// Reviews are named by their events; they are quoted only where the configuration says that they are public.
+#[utoipa::path(get, path = "/v1/items/{id}/feedback", operation_id = "item_feedback", tag = "catalogue", params(("id" = String, Path, description = "The item", example = "85123A")),
+    responses((status = 200, description = "What reviews say", body = FeedbackReport, example = json!(super::items::feedback_example("85123A"))),
+        (status = 404, description = "There is no such item")))]
+pub(crate) async fn feedback(State(app): State<Shared>, Id(id): Id) -> Answer {
+    match app.engine.item_feedback(&id)? {
+        Some(report) => Ok(json(StatusCode::OK, &report, FEEDBACK_BYTES)),
+        None => Err(Fault::not_found("item", &id)),
+    }
+}
+
+/// What reviews say, as the documentation shows it.
+pub(crate) fn feedback_example(id: &str) -> serde_json::Value {
+    let review = serde_json::json!({"event": "review-901", "sentiment": "negative"});
+    serde_json::json!({
+        "id": id, "reviews": 12, "positive": 9, "mixed": 1, "negative": 2, "share": 0.82, "usual_share": 0.86,
+        "languages": {"en": 11, "zh": 1}, "basis": {"stars": 10, "learned": 2},
+        "aspects": [{"aspect": "glass", "positive": 4, "mixed": 1, "negative": 1, "share": 0.78, "usual_share": 0.8}],
+        "needs": [{"name": "wish", "count": 1, "reviews": [{"event": "review-877", "sentiment": "positive"}]}],
+        "complaints": [{"name": "broke", "count": 2, "reviews": [review.clone()]}],
+        "newest": [review], "reader": "5f3a9c01"
+    })
 }
 
 /// An item as the documentation shows it.

@@ -5,6 +5,7 @@ use axum::{
     http::StatusCode,
 };
 use zhiyin_core::{User, storage::Erased};
+use zhiyin_engine::feedback::FeedbackReport;
 
 use super::{
     Id,
@@ -13,6 +14,7 @@ use super::{
 use crate::{
     answer::{Answer, json},
     body::RawBody,
+    fault::Fault,
     router::Shared,
 };
 
@@ -85,6 +87,19 @@ pub(crate) async fn erase(State(app): State<Shared>, Id(id): Id) -> Answer {
     let _shared = app.catalogue.read().await;
     let erased = app.engine.delete_user(&id).await?;
     Ok(json(StatusCode::OK, &erased, 64))
+}
+
+/// What a user says in reviews
+///
+/// The same counts over the user's own reviews, those of the tied sessions included: which aspects matter to them, what they ask for.
+#[utoipa::path(get, path = "/v1/users/{id}/feedback", operation_id = "user_feedback", tag = "users", params(("id" = String, Path, description = "The user", example = "user-42")),
+    responses((status = 200, description = "What the user says", body = FeedbackReport, example = json!(super::items::feedback_example("user-42"))),
+        (status = 404, description = "There is no such user")))]
+pub(crate) async fn feedback(State(app): State<Shared>, Id(id): Id) -> Answer {
+    match app.engine.user_feedback(&id)? {
+        Some(report) => Ok(json(StatusCode::OK, &report, super::items::FEEDBACK_BYTES)),
+        None => Err(Fault::not_found("user", &id)),
+    }
 }
 
 /// A user as the documentation shows it.

@@ -12,6 +12,7 @@ pub mod llm;
 pub mod metrics;
 pub mod openapi;
 pub mod recommend;
+pub mod reviews;
 pub mod serve;
 pub mod status;
 pub mod train;
@@ -32,6 +33,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Recommend(arguments) => recommend::run(&arguments),
+        Command::Reviews(arguments) => reviews::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
         Command::Metrics(arguments) => metrics::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),

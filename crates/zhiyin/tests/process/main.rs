@@ -7,4 +7,5 @@ mod crash;
 mod disk;
 mod harness;
 mod llm;
+mod reviews;
 mod texts;

@@ -23,7 +23,7 @@ impl Explainer<'_> {
     /// The source that contributes most to an item's score, by place.
     pub(super) fn main_source(&self, item: ItemIx, scratch: &Scratch) -> Option<usize> {
         let contribution = |source: &usize| self.contribution(*source, item, scratch);
-        let used = (0..self.lineup.len()).filter(|&source| self.fusion.weights[source] != 0.0);
+        let used = (0..self.lineup.len()).filter(|&source| self.fusion.is_used(source));
         used.max_by(|a, b| contribution(a).total_cmp(&contribution(b)))
     }
 
@@ -34,6 +34,10 @@ impl Explainer<'_> {
 
     /// The strongest reasons of each item, as sentences.
     pub(super) fn reasons(&self, items: &[ItemIx], scratch: &Scratch) -> Vec<Vec<Reason>> {
+        // Looking for causes costs a model as much as scoring does.
+        if items.is_empty() {
+            return Vec::new();
+        }
         let causes = self.causes(items, scratch);
         items.iter().zip(causes).map(|(&item, causes)| self.strongest(item, causes)).collect()
     }

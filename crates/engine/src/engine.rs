@@ -330,11 +330,10 @@ impl Engine {
         *self.core.failed_sources.lock().entry(source.to_owned()).or_default() += 1;
     }
 
-    /// Brings evicted histories back into memory. Cheap when none of these actors is evicted.
+    /// Brings evicted histories back into memory.
     pub(crate) fn hydrate(&self, actors: &[ActorIx]) -> Result<(), EngineError> {
         let (evicted, evictions): (Vec<ActorIx>, u64) = {
             let state = self.state();
-            actors.iter().for_each(|&ix| state.actors.touch(ix));
             let is_evicted = |ix: ActorIx| state.actors.get(ix).is_some_and(|actor| actor.evicted);
             (actors.iter().copied().filter(|&ix| is_evicted(ix)).collect(), state.actors.evictions())
         };

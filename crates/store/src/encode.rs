@@ -189,3 +189,24 @@ pub fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let number: i64 = row.get(column)?;
     u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_source_is_not_named_for_each_item() {
+        let item = |item, source: &'static str| ShownItem { item, score: 0.5, source: source.into(), propensity: 1.0 };
+        for sources in [["slist", "slist"], ["slist", "ease"]] {
+            let items = vec![item(7, sources[0]), item(9, sources[1])];
+            let text = json(&Shown::of(&items)).unwrap();
+            let read: Shown = from_json(0, &text).unwrap();
+            assert_eq!(text.contains("by"), sources[0] != sources[1], "{text}");
+            assert!(read.is_consistent() && read.source_of(9) == Some(sources[1]));
+            assert_eq!(read.per_source().iter().sum::<i64>(), 2);
+            assert_eq!(read.into_items(), items);
+        }
+        let none: Shown = from_json(0, r#"{"items":[7],"scores":[0.5],"sources":[]}"#).unwrap();
+        assert!(!none.is_consistent());
+    }
+}

@@ -253,8 +253,7 @@ mod tests {
                 let postings = model.postings.of(items[place]).iter().rev().take(model.params.recent);
                 postings.filter(|posting| posting.actor == actor).map(|posting| posting.time_s).next()
             };
-            let shared: Vec<(usize, u32)> =
-                (0..found).filter_map(|place| Some((place, place_of(&place)?))).collect();
+            let shared: Vec<(usize, u32)> = (0..found).filter_map(|place| Some((place, place_of(&place)?))).collect();
             let similarity = shared.iter().map(|&(place, _)| weights[place]).sum::<f32>();
             sessions.extend(shared.first().map(|&(_, time_s)| (similarity, time_s, actor)));
         }

@@ -99,7 +99,10 @@ fn request(arguments: &Arguments) -> RecommendRequest {
 
 fn bars(items: &[RecommendedItem]) -> Vec<Bar> {
     let label = |item: &RecommendedItem| if item.title.is_empty() { item.item.clone() } else { item.title.clone() };
-    items.iter().map(|item| Bar { label: label(item), value: item.score.into(), group: item.source.to_string() }).collect()
+    items
+        .iter()
+        .map(|item| Bar { label: label(item), value: item.score.into(), group: item.source.to_string() })
+        .collect()
 }
 
 fn print(answer: &Recommendations) {

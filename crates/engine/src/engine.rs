@@ -35,7 +35,10 @@ use crate::{
     state::{OnlineState, Sequence, append_complete, dataset},
     texts::{EncodingThread, TextEncoding, Texts},
     trained::{TextsRead, Trained},
-    writer::queue::{Events, Gauge, Replacement, Reply, Work},
+    writer::{
+        decisions::DECISIONS_PIECE,
+        queue::{Events, Gauge, Replacement, Reply, Work},
+    },
 };
 
 /// One thing of a request for ingestion: an event, or something that could not be read as one.
@@ -62,6 +65,8 @@ pub(crate) struct Core {
     pub cleaning: Counters,
     pub queued: Gauge,
     pub running: AtomicBool,
+    /// Whether the writer was sent for to write decisions.
+    pub decisions_called: AtomicBool,
     pub failed_sources: Mutex<BTreeMap<String, u64>>,
     pub texts: Texts,
     pub warnings: Vec<String>,
@@ -333,13 +338,24 @@ impl Engine {
         self.trained.load()
     }
 
-    /// Records a decision: never waits; it is written within a tenth of a second. If too many wait, it is dropped and counted.
+    /// Records a decision: never waits; it is written within a tenth of a second, and safe from a power loss a tenth later. If too
+    /// many wait, it is dropped and counted.
     pub(crate) fn record(&self, decision: Decision) {
         match self.decisions.try_send(decision) {
-            Ok(()) => {}
+            Ok(()) => self.call_for_decisions(),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 self.decisions_dropped.fetch_add(1, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// Sends for the writer when enough decisions wait, once.
+    fn call_for_decisions(&self) {
+        let called = &self.core.decisions_called;
+        let are_enough = self.decisions.len() >= DECISIONS_PIECE && !called.load(Ordering::Relaxed);
+        if are_enough && !called.swap(true, Ordering::AcqRel) {
+            // A writer that has stopped wrote what it could; what comes later is counted as dropped when the queue is full.
+            let _ = self.work.send(Work::Decisions);
         }
     }
 
@@ -353,11 +369,10 @@ impl Engine {
         *self.core.failed_sources.lock().entry(source.to_owned()).or_default() += 1;
     }
 
-    /// Brings evicted histories back into memory. Cheap when none of these actors is evicted.
+    /// Brings evicted histories back into memory.
     pub(crate) fn hydrate(&self, actors: &[ActorIx]) -> Result<(), EngineError> {
         let (evicted, evictions): (Vec<ActorIx>, u64) = {
             let state = self.state();
-            actors.iter().for_each(|&ix| state.actors.touch(ix));
             let is_evicted = |ix: ActorIx| state.actors.get(ix).is_some_and(|actor| actor.evicted);
             (actors.iter().copied().filter(|&ix| is_evicted(ix)).collect(), state.actors.evictions())
         };

@@ -4,6 +4,7 @@ use std::{
     io::Write,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
+    time::Instant,
 };
 
 use crossbeam_channel::Receiver;
@@ -48,7 +49,17 @@ impl Opened {
     /// The writer.
     pub(crate) fn writer(self, work: Receiver<Work>, decisions: Receiver<Decision>) -> Writer {
         let Self { core, habits, free, replayed } = self;
-        Writer { core, work, decisions, habits, free, since_snapshot: replayed, snapshot_due: false }
+        Writer {
+            core,
+            work,
+            decisions,
+            habits,
+            free,
+            since_snapshot: replayed,
+            snapshot_due: false,
+            unsynced: false,
+            synced: Instant::now(),
+        }
     }
 }
 
@@ -84,6 +95,7 @@ pub(crate) fn open(
         cleaning: Counters::default(),
         queued: Gauge::default(),
         running: AtomicBool::new(true),
+        decisions_called: AtomicBool::new(false),
         failed_sources: Mutex::default(),
         texts,
         warnings,

@@ -1,6 +1,8 @@
 //! Scoring a whole catalogue and ranking items in it: the part of the pipeline that the evaluator drives too.
 
 use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
@@ -8,7 +10,7 @@ use std::{
 use rayon::prelude::*;
 use zhiyin_core::{ActorIx, Interaction, ItemIx};
 use zhiyin_models::{
-    Histories, Model, Query, Scores,
+    Histories, Model, Query, Ranked, Scores,
     fusion::{Fusion, IsCold, Standard},
 };
 
@@ -97,8 +99,8 @@ impl Guard {
         Self { deadline: None }
     }
 
-    fn is_over(&self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() > deadline)
+    fn is_over(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| now > deadline)
     }
 }
 
@@ -144,15 +146,20 @@ pub fn score_sources(
     scratch.failed.clear();
     scratch.microseconds.clear();
     scratch.sources.resize_with(lineup.len(), Scores::default);
+    let mut started = Instant::now();
     for (place, scores) in scratch.sources.iter_mut().enumerate() {
         scores.reset(n_items);
-        let started = Instant::now();
-        let is_wanted = fusion.is_used(place);
-        if is_wanted && (guard.is_over() || !asked(lineup[place], query, scores)) {
-            scores.reset(n_items);
-            scratch.failed.push(place);
+        let mut took = Duration::ZERO;
+        if fusion.is_used(place) {
+            if guard.is_over(started) || !asked(lineup[place], query, scores) {
+                scores.reset(n_items);
+                scratch.failed.push(place);
+            }
+            let ended = Instant::now();
+            took = ended - started;
+            started = ended;
         }
-        scratch.microseconds.push(started.elapsed().as_secs_f32() * 1e6);
+        scratch.microseconds.push(took.as_secs_f32() * 1e6);
     }
     scratch.fused.reset(n_items);
     fusion.combine(&scratch.sources, &mut scratch.standard, &mut scratch.fused);
@@ -247,45 +254,32 @@ pub fn scored(values: &[f32]) -> impl Iterator<Item = (ItemIx, f32)> {
 }
 
 /// The best `count` of items with scores that `is_eligible`, best first; ties by number, so that the order is deterministic.
+///
+/// For many items of which few are taken: all that is kept is a heap of the best ones so far.
 pub fn best_items(
     items: impl Iterator<Item = (ItemIx, f32)>,
     count: usize,
     is_eligible: impl Fn(ItemIx) -> bool,
 ) -> Vec<ItemIx> {
-    let mut best: std::collections::BinaryHeap<std::cmp::Reverse<Place>> =
-        std::collections::BinaryHeap::with_capacity(count + 1);
+    let mut best: BinaryHeap<Reverse<Ranked>> = BinaryHeap::with_capacity(count + 1);
     for (item, score) in items {
-        let place = Place { score, item };
-        let is_better = best.len() < count || best.peek().is_some_and(|worst| place > worst.0);
+        let ranked = Ranked::new(item, score);
+        let is_better = best.len() < count || best.peek().is_some_and(|worst| ranked > worst.0);
         if is_better && is_eligible(item) {
-            best.push(std::cmp::Reverse(place));
+            best.push(Reverse(ranked));
             if best.len() > count {
                 best.pop();
             }
         }
     }
-    best.into_sorted_vec().into_iter().map(|place| place.0.item).collect()
+    best.into_sorted_vec().into_iter().map(|ranked| ranked.0.item()).collect()
 }
 
-/// An item with its score, ordered by score, ties by the lower number first.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Place {
-    score: f32,
-    item: ItemIx,
-}
-
-impl Eq for Place {}
-
-impl PartialOrd for Place {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Place {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.score.total_cmp(&other.score).then(other.item.cmp(&self.item))
-    }
+/// Items with scores in the order of [`best_items`]. For few items: those that nobody asks for are never compared among each other.
+pub fn best_first(items: impl Iterator<Item = (ItemIx, f32)>) -> impl Iterator<Item = ItemIx> {
+    let ranked: Vec<Ranked> = items.map(|(item, score)| Ranked::new(item, score)).collect();
+    let mut rest = BinaryHeap::from(ranked);
+    std::iter::from_fn(move || rest.pop()).map(Ranked::item)
 }
 
 #[cfg(test)]
@@ -313,5 +307,6 @@ mod tests {
         assert_eq!(best_items(scored(&values), 3, |_| true), [1, 0, 2]);
         assert_eq!(best_items(scored(&values), 3, |item| item != 0), [1, 2, 4]);
         assert_eq!(best_items(scored(&values), 9, |_| true).len(), 5);
+        assert_eq!(best_first(scored(&values)).collect::<Vec<_>>(), best_items(scored(&values), 9, |_| true));
     }
 }

@@ -1,6 +1,6 @@
 //! What is asked of the recommender and what it answers. The same types serve the HTTP API, the command line and the evaluator.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 use zhiyin_core::{DecisionId, Kind};
@@ -135,7 +135,7 @@ pub struct RecommendedItem {
     /// Score by which it was ranked.
     pub score: f32,
     /// Source that contributed most, or `new` for a cold slot, or the name of the fallback.
-    pub source: String,
+    pub source: Cow<'static, str>,
     /// The strongest reasons, strongest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Reason>,

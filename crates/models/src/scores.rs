@@ -40,18 +40,19 @@ impl Scores {
     /// Adds to the score of an item; an item outside the catalogue is passed over.
     pub fn add(&mut self, item: ItemIx, amount: f32) {
         let Some(value) = self.values.get_mut(item as usize) else { return };
-        if self.dense || amount == 0.0 {
-            *value += amount;
+        let sum = *value + amount;
+        if self.dense {
+            *value = sum;
             return;
         }
         if *value == 0.0 {
+            if amount == 0.0 {
+                return;
+            }
             self.touched.push(item);
         }
-        *value += amount;
-        if *value == 0.0 {
-            // Amounts that cancel leave the smallest number, so that no item is touched twice.
-            *value = f32::MIN_POSITIVE;
-        }
+        // Amounts that cancel leave the smallest number, so that no item is touched twice.
+        *value = if sum == 0.0 { f32::MIN_POSITIVE } else { sum };
     }
 
     /// Multiplies every score that a sparse model gave by its item's factor, which must be positive.

@@ -40,6 +40,10 @@ impl Explainer<'_> {
 
     /// The strongest reasons of each item, as sentences.
     pub(super) fn reasons(&self, items: &[ItemIx], scratch: &Scratch) -> Vec<Vec<Reason>> {
+        // Looking for causes costs a model as much as scoring does.
+        if items.is_empty() {
+            return Vec::new();
+        }
         let causes = self.causes(items, scratch);
         items.iter().zip(causes).map(|(&item, causes)| self.strongest(item, causes)).collect()
     }

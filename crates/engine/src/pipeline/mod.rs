@@ -15,8 +15,9 @@ mod trace;
 
 use std::{borrow::Cow, cell::RefCell};
 
+use parking_lot::RwLockReadGuard;
 use uuid::Uuid;
-use zhiyin_core::{Decision, Interaction, ItemIx, KindWeights, Problem, ShownItem, decision_id};
+use zhiyin_core::{ActorIx, Decision, Interaction, ItemIx, KindWeights, Problem, ShownItem, decision_id};
 use zhiyin_models::{
     Model, Query, Scores,
     fusion::{Fusion, IsCold},
@@ -116,13 +117,11 @@ impl Engine {
         purpose: Purpose<'_>,
         reorder: Option<Reorder<'_>>,
     ) -> Result<Recommendations, EngineError> {
-        let watch = Stopwatch::start();
+        let watch = Stopwatch::start(request.explain);
         let now_ms = self.clock().now_ms();
-        let actors = actors_of(&self.state(), request);
-        self.hydrate(&actors)?;
-        let state = self.state();
+        let (state, actors) = self.state_for(request)?;
         let plan = Plan::new(request, self.config(), &state, now_ms)?;
-        let mut asker = hydrate(&state, request, seconds(now_ms))?;
+        let mut asker = hydrate(&state, request, &actors, seconds(now_ms))?;
         if let Purpose::Popular { segment: Some(label) } = purpose {
             asker.segment = state.items.segments().get(label).or(asker.segment);
         }
@@ -156,6 +155,23 @@ impl Engine {
         }
         self.record(decision);
         Ok(answer)
+    }
+
+    /// The state, with the histories of all actors who are the asker in memory, and their numbers.
+    fn state_for(
+        &self,
+        request: &RecommendRequest,
+    ) -> Result<(RwLockReadGuard<'_, OnlineState>, Vec<ActorIx>), EngineError> {
+        let state = self.state();
+        let actors = actors_of(&state, request);
+        if state.actors.are_in_memory(&actors) {
+            return Ok((state, actors));
+        }
+        drop(state);
+        self.hydrate(&actors)?;
+        let state = self.state();
+        let actors = actors_of(&state, request);
+        Ok((state, actors))
     }
 }
 
@@ -350,7 +366,7 @@ impl<'a> Run<'a> {
         list.iter().map(item).collect()
     }
 
-    fn recommended(&self, selected: &Selected, source: String, reasons: Vec<Reason>) -> RecommendedItem {
+    fn recommended(&self, selected: &Selected, source: Cow<'static, str>, reasons: Vec<Reason>) -> RecommendedItem {
         let row = self.state.items.get(selected.item);
         RecommendedItem {
             item: row.map_or_else(String::new, |row| row.id.to_string()),
@@ -362,14 +378,16 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn source_name(&self, selected: &Selected, explainer: &Explainer<'_>, scratch: &Scratch) -> String {
-        match selected.slot {
-            Slot::Cold => "new".to_owned(),
-            Slot::Backfill => "backfill".to_owned(),
-            Slot::Ranked => {
-                let place = explainer.main_source(selected.item, scratch);
-                place.map_or_else(|| "backfill".to_owned(), |place| self.fusion.sources[place].clone())
-            }
+    fn source_name(&self, selected: &Selected, explainer: &Explainer<'_>, scratch: &Scratch) -> Cow<'static, str> {
+        let place = match selected.slot {
+            Slot::Cold => return Cow::Borrowed("new"),
+            Slot::Backfill => None,
+            Slot::Ranked => explainer.main_source(selected.item, scratch),
+        };
+        match place.map(|place| (explainer.lineup[place], &self.fusion.sources[place])) {
+            None => Cow::Borrowed("backfill"),
+            Some((Some(model), _)) => Cow::Borrowed(model.name()),
+            Some((None, name)) => Cow::Owned(name.clone()),
         }
     }
 

@@ -8,7 +8,7 @@ use zhiyin_models::{Scores, diversity, text::Text};
 use super::{eligible::Eligibility, plan::Plan};
 use crate::{
     config::RecommendConfig,
-    rank::{best_items, scored},
+    rank::{best_first, best_items, scored},
     state::OnlineState,
     trained::Trained,
 };
@@ -73,7 +73,8 @@ impl Selection<'_> {
             return best_items(scored(fused.values()), wanted, is_eligible);
         }
         let touched = fused.touched().iter().map(|&item| (item, fused.get(item)));
-        best_items(touched.filter(|(_, score)| *score > 0.0), wanted, is_eligible)
+        let liked = best_first(touched).take_while(|&item| fused.get(item) > 0.0);
+        liked.filter(|&item| is_eligible(item)).take(wanted).collect()
     }
 
     fn diversified(&self, pool: &[ItemIx], fused: &Scores) -> Vec<Selected> {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     rank::{Scratch, best_items, scored},
-    request::{HydrateTrace, RemovedItem, ScoreTrace, SourceTrace, Trace},
+    request::{Explain, HydrateTrace, RemovedItem, ScoreTrace, SourceTrace, Trace},
 };
 
 /// Newest items of the history that a trace names.
@@ -22,22 +22,23 @@ const BEST_SHOWN: usize = 5;
 /// Removed items that a trace names.
 const REMOVED_SHOWN: usize = 50;
 
-/// Times the stages.
+/// Times the stages, if somebody will look at the times.
 pub(super) struct Stopwatch {
-    last: Instant,
+    last: Option<Instant>,
     laps: Vec<(&'static str, f32)>,
 }
 
 impl Stopwatch {
-    pub(super) fn start() -> Self {
-        Self { last: Instant::now(), laps: Vec::with_capacity(4) }
+    pub(super) fn start(explain: Explain) -> Self {
+        Self { last: (explain == Explain::Trace).then(Instant::now), laps: Vec::new() }
     }
 
     /// Ends a stage.
     pub(super) fn lap(&mut self, stage: &'static str) {
+        let Some(last) = &mut self.last else { return };
         let now = Instant::now();
-        self.laps.push((stage, (now - self.last).as_secs_f32() * 1e6));
-        self.last = now;
+        self.laps.push((stage, (now - *last).as_secs_f32() * 1e6));
+        *last = now;
     }
 }
 

@@ -3,7 +3,7 @@
 //! Equality and the serialised form depend only on what is counted, not on the order in which it was learned. The tables don't know
 //! what they count, and taking away what was never added is a mistake of the caller: it leaves the entry at 0.
 
-mod packed;
+mod leaf;
 mod row;
 
 use std::{

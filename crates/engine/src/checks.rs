@@ -10,6 +10,7 @@ use crate::{
     Engine, EngineConfig,
     online::{OnlineModels, OnlineParams},
     request::EventStatus,
+    writer::queue::Replacement,
 };
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -254,7 +255,8 @@ fn models_that_were_fitted_a_while_ago_catch_up() {
     block_on(engine.put_users(vec![User { attributes, ..User::bare(id("user-3")) }])).unwrap();
     block_on(engine.put_items(vec![Item { title: "new lantern".into(), ..Item::bare(id("item-1")) }])).unwrap();
     block_on(engine.delete_item("item-2")).unwrap();
-    engine.replace_models(frozen, models).unwrap();
+    let listener = engine.state().listener().clone();
+    engine.replace_models(Replacement { frozen, models, listener }).unwrap();
     assert_eq!(engine.state().models.params(), params);
     assert_is_fit(&engine);
     // The chosen hyper-parameters outlive the snapshots.

@@ -80,8 +80,9 @@ impl Engine {
             item: state.items.get(item).map_or_else(String::new, |row| row.id.to_string()),
             title: state.items.get(item).map_or_else(String::new, |row| row.title.clone()),
             score: score(item),
-            source: if parts(item).0 > parts(item).1 { "meaning" } else { "words" }.to_owned(),
+            source: if parts(item).0 > parts(item).1 { "meaning" } else { "words" }.into(),
             reasons: Vec::new(),
+            explanation: None,
         };
         let items: Vec<RecommendedItem> = found.iter().map(item).collect();
         let (id, model) = (decision_id(now_ms, random()), self.trained().version.clone());
@@ -101,7 +102,7 @@ impl Engine {
             items: shown.collect(),
         });
         let fallback = fallback.map(str::to_owned);
-        Ok(Recommendations { decision_id: id, items, model, fallback, next_page: None, trace: None })
+        Ok(Recommendations { decision_id: id, items, model, fallback, next_page: None, rerank: None, trace: None })
     }
 
     /// The likeness in meaning of every item, or why nothing is known of it.

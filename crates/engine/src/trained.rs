@@ -10,7 +10,7 @@ use crate::{learn::BatchModel, online::OnlineModels};
 pub const UNTRAINED: &str = "none";
 
 /// Weights before the first training: every source that learns from events by itself, the sharpest first.
-const DEFAULT_WEIGHTS: [(&str, f32); 9] = [
+const DEFAULT_WEIGHTS: [(&str, f32); 10] = [
     ("cooccurrence", 1.0),
     ("session-knn", 0.6),
     ("content", 0.4),

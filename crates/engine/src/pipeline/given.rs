@@ -4,7 +4,7 @@ use zhiyin_core::{ItemIx, Problem};
 
 use super::{
     BUFFERS, Buffers, Purpose, Run, chosen_fusion,
-    hydrate::{actors_of, hydrate},
+    hydrate::hydrate,
     plan::Plan,
     seconds,
     select::{Selected, Slot},
@@ -25,21 +25,23 @@ impl Engine {
         let trained = self.trained();
         let fusion = chosen_fusion(&trained.fusion, request.sources.as_deref())?;
         let now_ms = self.clock().now_ms();
-        let actors = actors_of(&self.state(), request);
-        self.hydrate(&actors)?;
-        let state = self.state();
+        let (state, actors) = self.state_for(request)?;
         let request = RecommendRequest { explain: Explain::Reasons, ..request.clone() };
         let plan = Plan::new(&request, self.config(), &state, now_ms)?;
-        let asker = hydrate(&state, &request, seconds(now_ms))?;
+        let asker = hydrate(&state, &request, &actors, seconds(now_ms))?;
         let known = |id: &String| {
             let rule = || Problem::field("items", format!("{id:?} is not in the catalogue"), "create the item first");
             state.items.find(id).ok_or_else(|| EngineError::NotFound(rule()))
         };
         let items = items.iter().map(known).collect::<Result<Vec<_>, _>>()?;
         let purpose = Purpose::Personal;
+        let text = self.core.texts.served();
+        let is_cold = |item: ItemIx| state.items.interactions(item) == 0;
         let run = Run {
             engine: self,
             state: &state,
+            text: &text,
+            is_cold: &is_cold,
             trained: &trained,
             fusion: &fusion,
             plan: &plan,
@@ -52,7 +54,7 @@ impl Engine {
 
 impl Run<'_> {
     fn explain(&self, items: &[ItemIx], buffers: &mut Buffers) -> Vec<RecommendedItem> {
-        let lineup = self.trained.lineup(&self.state.models);
+        let lineup = self.trained.lineup(&self.state.models, self.text);
         self.score(&lineup, buffers);
         let score = |item: ItemIx| buffers.scratch.fused.get(item);
         let as_ranked = |&item: &ItemIx| Selected { item, score: score(item), propensity: 1.0, slot: Slot::Ranked };

@@ -95,7 +95,7 @@ impl Engine {
         let trained = self.trained();
         let resembling = with_resemblance(&trained.fusion);
         let fusion = chosen_fusion(&resembling, alone.sources.as_deref())?;
-        self.answer(&alone, &trained, &fusion, Purpose::Personal)
+        self.answer(&alone, &trained, &fusion, Purpose::Personal, None)
     }
 
     /// What is popular now, overall or in a segment.

@@ -21,7 +21,7 @@ use crate::{
     fault::{Fault, FaultKind},
     guard::Guard,
     openapi,
-    routes::{events, intent, items, language, observe, open, recommend, search, users},
+    routes::{events, generate, intent, items, language, observe, open, recommend, search, users},
     telemetry::{IngestTelemetry, RouteTelemetry},
 };
 
@@ -114,7 +114,7 @@ pub(crate) fn api(finish: &mut dyn FnMut(Access, Routes) -> Routes) -> OpenApiRo
     add(needs(Scope::Recommend), routes!(search::search));
     add(needs(Scope::Recommend), routes!(intent::search));
     add(needs(Scope::Recommend), routes!(language::explanations));
-    add(needs(Scope::Recommend), routes!(language::generate));
+    add(needs(Scope::Recommend), routes!(generate::generate));
     add(needs(Scope::Admin), routes!(language::status));
     add(needs(Scope::Catalog), routes!(items::list, items::put_batch));
     add(needs(Scope::Catalog), routes!(items::read, items::put, items::patch, items::delete));

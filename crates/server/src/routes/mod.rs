@@ -2,6 +2,7 @@
 
 pub(crate) mod catalogue;
 pub(crate) mod events;
+pub(crate) mod generate;
 pub(crate) mod intent;
 pub(crate) mod items;
 pub(crate) mod language;

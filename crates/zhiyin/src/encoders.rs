@@ -117,19 +117,28 @@ pub fn pull(folder: &Folder, model: &WeightModel, options: &PullOptions) -> Resu
 /// Gives the data of an experiment the vectors of its items, and says on standard error what they come from.
 ///
 /// # Errors
-/// As [`choose`]; vectors that cannot be computed.
+/// As [`encode`].
 pub fn equip(data: &mut ExperimentData, name: Option<&str>) -> Result<()> {
+    match encode(name, &data.texts)? {
+        Some((_, vectors)) => data.vectors = vectors,
+        None if name.is_none() => output::remark(format_args!(
+            "no encoder in {}: texts are compared by their words only (`zhiyin llm pull {FIRST}` gets one)",
+            models_folder(&Config::from_environment(None)?).root().display()
+        )),
+        None => {}
+    }
+    Ok(())
+}
+
+/// The vectors of texts, zeros for a blank one, and the name of the encoder; none without an encoder. They are kept beside the models
+/// for the next time.
+///
+/// # Errors
+/// As [`choose`]; vectors that cannot be computed.
+pub fn encode(name: Option<&str>, texts: &[String]) -> Result<Option<(String, ItemVectors)>> {
     let config = Config::from_environment(None)?;
     let folder = models_folder(&config);
-    let Some(encoder) = choose(&folder, name)? else {
-        if name.is_none() {
-            output::remark(format_args!(
-                "no encoder in {}: texts are compared by their words only (`zhiyin llm pull {FIRST}` gets one)",
-                folder.root().display()
-            ));
-        }
-        return Ok(());
-    };
+    let Some(encoder) = choose(&folder, name)? else { return Ok(None) };
     let kept: Option<Arc<dyn VectorCache>> = match VectorStore::open(folder.root(), config.text.vectors_bytes_max) {
         Ok(store) => Some(Arc::new(store)),
         Err(error) => {
@@ -137,8 +146,9 @@ pub fn equip(data: &mut ExperimentData, name: Option<&str>) -> Result<()> {
             None
         }
     };
-    data.vectors = vectors(&CachedEncoder::new(Arc::new(encoder), kept), &data.texts)?;
-    Ok(())
+    let encoder = CachedEncoder::new(Arc::new(encoder), kept);
+    let vectors = vectors(&encoder, texts)?;
+    Ok(Some((encoder.encoder().name().to_owned(), vectors)))
 }
 
 /// One row per text; zeros for a blank one.

@@ -139,7 +139,7 @@ fn reviews_are_a_reason() {
     };
     let list = bench.engine.recommend(&request).unwrap();
     let best = &list.items[0];
-    assert_eq!((best.source.as_str(), best.reasons[0].subject.as_deref()), ("feedback", Some("reviews")));
+    assert_eq!((best.source.as_ref(), best.reasons[0].subject.as_deref()), ("feedback", Some("reviews")));
     assert!(best.reasons[0].text.contains("liked for its: "), "{}", best.reasons[0].text);
     let shares: Vec<f32> = list.items.iter().map(|row| of_item(&bench, &row.item).share).collect();
     assert!(shares.is_sorted_by(|a, b| a >= b), "{shares:?}");

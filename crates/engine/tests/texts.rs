@@ -128,7 +128,7 @@ fn fill(engine: &Engine) {
 
 fn ask(engine: &Engine, request: RecommendRequest) -> Vec<(String, String)> {
     let answer = engine.recommend(&request).unwrap();
-    answer.items.into_iter().map(|item| (item.item, item.source)).collect()
+    answer.items.into_iter().map(|item| (item.item, item.source.into_owned())).collect()
 }
 
 fn of(user: &str) -> RecommendRequest {

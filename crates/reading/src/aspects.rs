@@ -5,6 +5,8 @@
 //! spread over the items: what only some kinds of items have names those kinds. Words of fewer than [`ACTORS_MIN`] people never get
 //! into the list, so that nobody's own words are in it.
 
+use std::sync::LazyLock;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use zhiyin_core::{ActorIx, AspectIx, ItemIx};
@@ -45,9 +47,11 @@ const GENERIC: &str = "product thing item one way lot bit time money job deal pu
     sort type idea reason problem issue fact case point top bottom rest company brand store reviewer description order opinion fan \
     beginner player choice addition pair set piece stuff everyone anyone someone option thought luck investment pick need use pro con \
     complaint condition difference experience result work world home house gift user owner model version unit couple number \
-    other another same solution device amount alternative replacement bang customer tool feeling first second next last both all most every each much many such well few while because since though";
+    other another same solution device amount alternative replacement bang customer tool feeling first second next last \
+    both all most every each much many such well few while because since though";
 /// Characters that no Chinese noun of the list has.
-const FUNCTION_CHARACTERS: &str = "的了是我你他她它这那就都也还很太不没有在和与及个把被给让又再才只会能可要想说看用买非常真挺较超特一二三两几个天次点些吧吗呢啊呀哦但而且如果因为所以";
+const FUNCTION_CHARACTERS: &str = "的了是我你他她它这那就都也还很太不没有在和与及个把被给让又再才只会能可要想说看用买非常真挺较超\
+    特一二三两几个天次点些吧吗呢啊呀哦但而且如果因为所以";
 const DEGREE_CHARACTERS: &str = "很非太真挺较超特不有";
 
 /// One review as it is mined.
@@ -174,13 +178,17 @@ fn note(
 }
 
 fn is_word(word: &str) -> bool {
-    let generic = |word: &str| GENERIC.split_ascii_whitespace().any(|known| known == word);
     word.len() >= LETTERS_MIN
         && word.chars().all(|c| c.is_alphabetic() && !is_ideograph(c))
         && !word.ends_with("ly")
         && !is_common(word)
         && sense(word) == 0
-        && !generic(singular(word))
+        && !is_generic(singular(word))
+}
+
+fn is_generic(word: &str) -> bool {
+    static TABLE: LazyLock<FxHashSet<&'static str>> = LazyLock::new(|| GENERIC.split_ascii_whitespace().collect());
+    TABLE.contains(word)
 }
 
 /// Whether a name is over before this word.

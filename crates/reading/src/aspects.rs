@@ -5,6 +5,8 @@
 //! spread over the items: what only some kinds of items have names those kinds. Words of fewer than [`ACTORS_MIN`] people never get
 //! into the list, so that nobody's own words are in it.
 
+use std::sync::LazyLock;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use zhiyin_core::{ActorIx, AspectIx, ItemIx};
@@ -23,8 +25,12 @@ const ITEMS_MIN: usize = 3;
 /// Reviews that speak of it beside a word of opinion: at least so many, and this share of all.
 const REVIEWS_MIN: usize = 4;
 const REVIEWS_SHARE_MIN: f64 = 0.002;
-/// Share of its occurrences after an article or the like without which a word is no noun.
-const NOUN_SHARE_MIN: f64 = 0.2;
+/// Share of its occurrences after an article or the like, a word of opinion in between or not, without which a word is no noun.
+const NOUN_SHARE_MIN: f64 = 0.15;
+/// Share of its occurrences with no other noun right after it; with fewer it is an adjective, or the first half of a name.
+const END_SHARE_MIN: f64 = 0.5;
+/// Evenness below which a word names a kind of item.
+const EVENNESS_MIN: f64 = 0.6;
 /// Words after "is" and the like among which an opinion is looked for.
 const PREDICATE_WORDS: usize = 3;
 /// A pair counts as one thing if it makes up this share of the rarer word.
@@ -41,9 +47,11 @@ const GENERIC: &str = "product thing item one way lot bit time money job deal pu
     sort type idea reason problem issue fact case point top bottom rest company brand store reviewer description order opinion fan \
     beginner player choice addition pair set piece stuff everyone anyone someone option thought luck investment pick need use pro con \
     complaint condition difference experience result work world home house gift user owner model version unit couple number \
-    other another same first second next last both all most every each much many such well few while because since though";
+    other another same solution device amount alternative replacement bang customer tool feeling first second next last \
+    both all most every each much many such well few while because since though";
 /// Characters that no Chinese noun of the list has.
-const FUNCTION_CHARACTERS: &str = "的了是我你他她它这那就都也还很太不没有在和与及个把被给让又再才只会能可要想说看用买非常真挺较超特一二三两几个天次点些吧吗呢啊呀哦但而且如果因为所以";
+const FUNCTION_CHARACTERS: &str = "的了是我你他她它这那就都也还很太不没有在和与及个把被给让又再才只会能可要想说看用买非常真挺较超\
+    特一二三两几个天次点些吧吗呢啊呀哦但而且如果因为所以";
 const DEGREE_CHARACTERS: &str = "很非太真挺较超特不有";
 
 /// One review as it is mined.
@@ -66,6 +74,7 @@ pub struct Aspects {
 struct Candidate {
     occurrences: u32,
     determined: u32,
+    ending: u32,
     /// Reviews that have it beside a word of opinion, and whose and about what they are.
     reviews: u32,
     last_review: Option<usize>,
@@ -86,10 +95,14 @@ impl Aspects {
         }
         let spread = Spread::of(reviews);
         let least = REVIEWS_MIN.max((reviews.len() as f64 * REVIEWS_SHARE_MIN) as usize);
+        let value = |(name, candidate): (_, &Candidate)| {
+            let evenness = spread.evenness(candidate);
+            (evenness >= EVENNESS_MIN).then(|| (f64::from(candidate.reviews) * evenness.powi(2), name))
+        };
         let mut ranked: Vec<(f64, &String)> = candidates
             .iter()
             .filter(|(name, candidate)| candidate.reviews as usize >= least && is_noun(&candidates, name, candidate))
-            .map(|(name, candidate)| (f64::from(candidate.reviews) * spread.evenness(candidate).powi(2), name))
+            .filter_map(value)
             .collect();
         ranked.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
         ranked.truncate(ASPECTS_MAX);
@@ -138,7 +151,8 @@ fn note(
     review: &Mined<'_>,
 ) {
     let is_chinese = clause[place].starts_with(is_ideograph);
-    let determined = place > 0 && DETERMINERS.contains(&clause[place - 1].as_str());
+    let first = if place > 0 && sense(&clause[place - 1]) != 0 { place - 1 } else { place };
+    let determined = first > 0 && DETERMINERS.contains(&clause[first - 1].as_str());
     for length in if is_chinese { 2..=2 } else { 1..=2 } {
         let Some(words) = clause.get(place..place + length) else { return };
         if !words.iter().all(|word| if is_chinese { is_chinese_part(word) } else { is_word(word) }) {
@@ -152,6 +166,7 @@ fn note(
         let candidate = candidates.entry(plain(words)).or_default();
         candidate.occurrences += 1;
         candidate.determined += u32::from(determined);
+        candidate.ending += u32::from(clause.get(place + length).is_none_or(|next| ends_a_name(next)));
         if beside {
             *candidate.surfaces.entry(words.join(if is_chinese { "" } else { " " })).or_default() += 1;
             candidate.items.insert(review.item);
@@ -163,13 +178,22 @@ fn note(
 }
 
 fn is_word(word: &str) -> bool {
-    let generic = |word: &str| GENERIC.split_ascii_whitespace().any(|known| known == word);
     word.len() >= LETTERS_MIN
         && word.chars().all(|c| c.is_alphabetic() && !is_ideograph(c))
         && !word.ends_with("ly")
         && !is_common(word)
         && sense(word) == 0
-        && !generic(singular(word))
+        && !is_generic(singular(word))
+}
+
+fn is_generic(word: &str) -> bool {
+    static TABLE: LazyLock<FxHashSet<&'static str>> = LazyLock::new(|| GENERIC.split_ascii_whitespace().collect());
+    TABLE.contains(word)
+}
+
+/// Whether a name is over before this word.
+fn ends_a_name(next: &str) -> bool {
+    is_common(next) || COPULAS.contains(&next) || sense(next) != 0
 }
 
 fn is_chinese_part(word: &str) -> bool {
@@ -199,7 +223,10 @@ fn is_noun(all: &FxHashMap<String, Candidate>, name: &str, candidate: &Candidate
             let rarer = occurrences(first).min(occurrences(second));
             f64::from(candidate.occurrences) >= PAIR_SHARE_MIN * f64::from(rarer)
         }
-        _ => f64::from(candidate.determined) >= NOUN_SHARE_MIN * f64::from(candidate.occurrences),
+        _ => {
+            let share = |count: u32| f64::from(count) / f64::from(candidate.occurrences);
+            share(candidate.determined) >= NOUN_SHARE_MIN && share(candidate.ending) >= END_SHARE_MIN
+        }
     };
     is_known && stands
 }

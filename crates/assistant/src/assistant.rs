@@ -106,7 +106,7 @@ impl Assistant {
             Some(Kept::Rejected(because)) => {
                 Some(Text::template(order, Some(format!("what the model wrote was refused: {because}"))))
             }
-            None => self.router.status().serving.is_none().then(|| {
+            None => (!self.router.may_answer()).then(|| {
                 let because = self.router.status().reasons.join("; ");
                 let because = if because.is_empty() { "no language model is configured".to_owned() } else { because };
                 Text::template(order, Some(because))

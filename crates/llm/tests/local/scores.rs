@@ -27,9 +27,9 @@ fn the_right_answer_is_the_likeliest() {
 #[test]
 fn company_changes_no_score() {
     let Some(local) = local(|config| config) else { return };
-    let many: Vec<String> = (0..150).map(|n| format!("{n} is no city, and neither is {}", n * 7)).collect();
-    let alone = score(&local, &many[149..]).continuations[0];
-    let together = score(&local, &many).continuations[149];
+    let many: Vec<String> = (0..40).map(|n| format!("{n} is no city, and neither is {}", n * 7)).collect();
+    let alone = score(&local, &many[39..]).continuations[0];
+    let together = score(&local, &many).continuations[39];
     assert_eq!(alone.tokens, together.tokens);
     let difference = (alone.log_probability - together.log_probability).abs();
     assert!(difference < 1e-3 * f64::from(alone.tokens), "{alone:?} and {together:?}: rounding alone may differ");

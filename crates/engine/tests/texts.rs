@@ -190,7 +190,8 @@ fn a_new_item_is_recommended_by_its_text_and_so_it_is_after_a_restart() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let lamps = RecommendRequest { sources: Some(vec!["text".into()]), ..of("user-1") };
-    assert!(ask(&engine, lamps.clone()).iter().all(|(item, _)| item != "new"));
+    let shown = ask(&engine, lamps.clone());
+    assert!(shown.iter().all(|(item, _)| item != "new"), "{shown:?}");
     let before = ask(&engine, chairs.clone());
     encoded(&engine);
     drop(engine);

@@ -134,6 +134,11 @@ fn pieces(query: &str) -> Vec<String> {
     pieces
 }
 
+/// A number as a model would write it: without a fraction if it has none.
+fn as_written(number: f64) -> Value {
+    if number.fract() == 0.0 && number.abs() < 1e15 { json!(number as i64) } else { json!(number) }
+}
+
 fn is_more_than(pieces: &[String], at: usize) -> bool {
     let before = |back: usize| at.checked_sub(back).map(|at| pieces[at].as_str());
     before(1) == Some("than") && before(2) == Some("more") && !matches!(before(3), Some("no" | "not"))
@@ -160,7 +165,7 @@ impl Assistant {
 
     fn ask_intent(&self, query: &str, limits: Limits) -> Result<Intent, LanguageError> {
         let pieces = pieces(query);
-        let numbers = pieces.iter().filter_map(|piece| piece.parse::<f64>().ok()).map(|number| json!(number));
+        let numbers = pieces.iter().filter_map(|piece| piece.parse::<f64>().ok()).map(as_written);
         let bound = json!({ "enum": numbers.chain([Value::Null]).collect::<Vec<_>>() });
         let words: Vec<&String> = pieces.iter().filter(|piece| piece.parse::<f64>().is_err()).collect();
         if words.is_empty() {

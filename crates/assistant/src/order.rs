@@ -5,7 +5,7 @@ use zhiyin_core::language::ResultKey;
 use zhiyin_writing::{Evidence, Language};
 
 /// Bumped when prompts change, so that old texts are not taken for new ones.
-const VERSION: &str = "zhiyin-text-1";
+const VERSION: &str = "zhiyin-text-2";
 
 /// What sort of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

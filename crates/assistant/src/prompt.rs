@@ -7,7 +7,7 @@
 use crate::order::{Kind, Order};
 use serde_json::json;
 use zhiyin_core::language::{Constraint, Field, GenerateRequest, LanguageError, Limits, Message, Role};
-use zhiyin_writing::Language;
+use zhiyin_writing::{Language, Vocabulary};
 
 /// Tokens of an answer.
 const TOKENS_MAX: u32 = 96;
@@ -61,30 +61,43 @@ fn mark_titles(mut messages: Vec<Message>) -> Vec<Message> {
     messages
 }
 
-/// A schema of a text that uses known words and names only.
+/// A schema of a text that uses known words, and each of the evidence's first two names once at most.
 fn schema(order: &Order) -> Option<String> {
-    let vocabulary = zhiyin_writing::vocabulary(&order.evidence, order.language);
-    let escaped = |text: &String| {
-        let mut pattern = String::new();
-        for character in text.chars() {
-            if !character.is_alphanumeric() && character != ' ' {
-                pattern.push('\\');
-            }
-            pattern.push(character);
-        }
-        pattern
-    };
+    let Vocabulary { words, names } = zhiyin_writing::vocabulary(&order.evidence, order.language);
     // What JSON has to escape would have to be escaped twice; such names are rare, and the checker judges them all the same.
-    if vocabulary.names.iter().any(|name| name.chars().any(|c| c.is_control() || matches!(c, '"' | '\\'))) {
+    if names.iter().any(|name| name.chars().any(|c| c.is_control() || matches!(c, '"' | '\\'))) {
         return None;
     }
-    let words: Vec<String> = vocabulary.names.iter().chain(&vocabulary.words).map(escaped).collect();
-    let (word, most) = (words.join("|"), if order.kind == Kind::Headline { 10 } else { 28 });
-    let pattern = match order.language {
-        Language::English => format!("^({word})(,? ({word})){{2,{most}}}[.!]?$"),
-        Language::Chinese => format!("^({word})(，?({word})){{2,{most}}}[。！]?$"),
+    let word = words.iter().map(|word| escaped(word)).collect::<Vec<_>>().join("|");
+    let (space, end) = match order.language {
+        Language::English => (" ", "[.!]"),
+        Language::Chinese => ("", "[。！]"),
     };
-    Some(json!({ "type": "string", "pattern": pattern }).to_string())
+    let some = |least: usize, most: usize| format!("({word})({space}({word})){{{},{}}}", least - 1, most - 1);
+    let mut names = names.iter().filter(|name| order.kind != Kind::Headline || **name == order.evidence.item);
+    let item = escaped(names.next()?);
+    let forms = match (order.kind, names.next().map(|name| escaped(name))) {
+        (Kind::Headline, _) => vec![format!("{}{space}{item}", some(1, 4)), format!("{item}{space}{}", some(1, 4))],
+        (_, Some(thing)) => vec![
+            format!("{}{space}{thing},?{space}{}{space}{item}", some(2, 8), some(2, 8)),
+            format!("{item}{space}{}{space}{thing}", some(2, 12)),
+        ],
+        (_, None) => vec![format!("{}{space}{item}", some(2, 8)), format!("{item}{space}{}", some(2, 12))],
+    };
+    let end = if order.kind == Kind::Headline { "" } else { end };
+    Some(json!({ "type": "string", "pattern": format!("^({}){end}$", forms.join("|")) }).to_string())
+}
+
+/// A text as a pattern that only it matches.
+fn escaped(text: &str) -> String {
+    let mut pattern = String::new();
+    for character in text.chars() {
+        if character.is_ascii_punctuation() {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
 }
 
 /// The text of an answer.

@@ -44,7 +44,7 @@ pub enum Claim {
     Liked,
     /// The user searched for it.
     Searched,
-    /// The recommended item is of this category or brand.
+    /// The recommended item is of this category.
     Belongs,
     /// Many people choose the recommended item.
     Popular,

@@ -98,10 +98,13 @@ fn judge_claim(claim: Claim, things: &BTreeSet<String>, evidence: &Evidence) -> 
             .iter()
             .any(|fact| fact.claim == claim && thing.is_none_or(|name| fact.thing.as_deref() == Some(name)))
     };
-    if !claim.has_thing() || things.is_empty() {
+    // What an item belongs to has to be named, or the words say something else, such as that it is a category.
+    let is_vague = things.is_empty() && claim != Claim::Belongs;
+    if !claim.has_thing() || is_vague {
         return if said_of(None) { Ok(()) } else { Err(Rejection::Claim { claim, thing: None }) };
     }
     match things.iter().find(|thing| !said_of(Some(thing))) {
+        None if things.is_empty() => Err(Rejection::Claim { claim, thing: None }),
         None => Ok(()),
         Some(thing) => Err(Rejection::Claim { claim, thing: Some(thing.clone()) }),
     }

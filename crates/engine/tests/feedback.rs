@@ -116,7 +116,11 @@ fn training_learns_to_read_and_all_reviews_are_read_anew() {
     take(&bench, vec![review("user-3", "item-1", None, "The handle is terrible, it broke after a week.")]);
     let more = of_item(&bench, "item-1");
     let handle = |report: &FeedbackReport| report.aspects.iter().find(|row| row.aspect == "handle").cloned().unwrap();
-    assert_eq!((more.negative, handle(&more).negative), (trained.negative + 1, handle(&trained).negative + 1));
+    assert_eq!(
+        (more.negative, handle(&more).negative),
+        (trained.negative + 1, handle(&trained).negative + 1),
+        "{more:?}"
+    );
     assert!(handle(&more).share < handle(&trained).share);
     assert_eq!(more.basis.get("learned"), Some(&1));
     // A full replay with the reader's file gives the same.

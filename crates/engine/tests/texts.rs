@@ -191,7 +191,7 @@ fn a_new_item_is_recommended_by_its_text_and_so_it_is_after_a_restart() {
     }
     let lamps = RecommendRequest { sources: Some(vec!["text".into()]), ..of("user-1") };
     let shown = ask(&engine, lamps.clone());
-    assert!(shown.iter().all(|(item, _)| item != "new"), "{shown:?}");
+    assert!(shown[..4].iter().all(|(item, _)| item != "new"), "{shown:?}");
     let before = ask(&engine, chairs.clone());
     encoded(&engine);
     drop(engine);

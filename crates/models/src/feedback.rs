@@ -7,12 +7,20 @@
 //!
 //! All counts are whole numbers and every opinion is kept with whose it is, so that forgetting an actor is exact.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod replayed;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use zhiyin_core::{ActorIx, AspectIx, ItemIx, Opinion, Said, Sentiment, opinion::Remark, storage::Position};
+use zhiyin_core::{ActorIx, AspectIx, ItemIx, Said, storage::Position};
 
-use crate::{Cause, Contribution, Dataset, FitError, Model, Online, Query, Scores, Step};
+pub use replayed::Replayed;
+pub use tally::{Balance, Tally};
+
+use crate::{Cause, Contribution, Model, Query, Scores};
 
 const NAME: &str = "feedback";
 /// Name of the part of a score that an item's reviews as a whole give.
@@ -41,80 +49,6 @@ impl Params {
             [2.0, 5.0, 20.0].map(|prior_reviews| Self { prior_reviews, ..self.clone() }).to_vec(),
             [0.0, 1.0, 4.0].map(|aspects| Self { aspects, ..self.clone() }).to_vec(),
         ]
-    }
-}
-
-/// How many opinions were of each kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Balance {
-    /// For it.
-    pub positive: u32,
-    /// Both, neither, or unclear.
-    pub mixed: u32,
-    /// Against it.
-    pub negative: u32,
-}
-
-impl Balance {
-    /// All of them.
-    pub fn total(self) -> u32 {
-        self.positive + self.mixed + self.negative
-    }
-
-    /// Mean of the Beta posterior of the positive share under a prior of this mean and weight.
-    pub fn share(self, prior: f32, weight: f32) -> f32 {
-        (self.positive as f32 + weight * prior) / ((self.positive + self.negative) as f32 + weight)
-    }
-
-    /// The share with one more of each, for a prior.
-    fn prior(self) -> f32 {
-        self.share(0.5, 2.0)
-    }
-
-    fn of(&mut self, sentiment: Sentiment) -> &mut u32 {
-        match sentiment {
-            Sentiment::Positive => &mut self.positive,
-            Sentiment::Mixed => &mut self.mixed,
-            Sentiment::Negative => &mut self.negative,
-        }
-    }
-}
-
-/// What a set of reviews says.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Tally {
-    /// Sentiments of the reviews.
-    pub reviews: Balance,
-    /// Reviews by language, in the order of [`zhiyin_core::opinion::Language::ALL`].
-    pub languages: [u32; 3],
-    /// Reviews by what their sentiment rests on, in the order of [`zhiyin_core::opinion::Basis::ALL`].
-    pub bases: [u32; 3],
-    /// Reviews by remark, in the order of [`Remark::ALL`].
-    pub remarks: [u32; Remark::ALL.len()],
-    /// What they say of aspects.
-    pub aspects: BTreeMap<AspectIx, Balance>,
-}
-
-impl Tally {
-    /// Adds an opinion.
-    pub fn add(&mut self, opinion: &Opinion) {
-        self.each_count(opinion, |count| *count += 1);
-    }
-
-    /// Takes an opinion out that was added before.
-    fn subtract(&mut self, opinion: &Opinion) {
-        self.each_count(opinion, |count| *count -= 1);
-        self.aspects.retain(|_, balance| balance.total() > 0);
-    }
-
-    fn each_count(&mut self, opinion: &Opinion, change: impl Fn(&mut u32)) {
-        change(self.reviews.of(opinion.sentiment));
-        change(&mut self.languages[opinion.language as usize]);
-        change(&mut self.bases[opinion.basis as usize]);
-        opinion.remarks.iter().for_each(|remark| change(&mut self.remarks[remark as usize]));
-        for &(aspect, sentiment) in &opinion.aspects {
-            change(self.aspects.entry(aspect).or_default().of(sentiment));
-        }
     }
 }
 
@@ -276,184 +210,5 @@ impl Model for Feedback {
         let items: usize = self.items.values().map(|tally| size_of::<Tally>() + 32 + aspects(tally)).sum();
         let said = |said: &Said| size_of::<Said>() + size_of::<(Position, ActorIx)>() + 2 * said.opinion.aspects.len();
         items + self.said_by.values().flatten().map(said).sum::<usize>()
-    }
-}
-
-/// The model while time is replayed: it hears every opinion of a set when the replay has passed its time, and no sooner.
-#[derive(Clone, Debug)]
-pub struct Replayed {
-    model: Feedback,
-    /// In order of time.
-    opinions: Arc<[Said]>,
-    next: usize,
-}
-
-impl Replayed {
-    /// The model as of the end of a set; what was said in its last second may belong to what is still to be predicted.
-    ///
-    /// # Errors
-    /// The set has no opinions.
-    pub fn fit(data: &Dataset, params: &Params) -> Result<Self, FitError> {
-        if data.opinions.is_empty() {
-            let needed = "reviews with text in the event log";
-            return Err(FitError::TooLittleData { model: NAME, found: "no review that could be read".into(), needed });
-        }
-        let mut replayed = Self { model: Feedback::new(params.clone()), opinions: Arc::clone(&data.opinions), next: 0 };
-        let end_s = data.interactions.iter().map(|event| event.time_s).max().unwrap_or(0);
-        replayed.hear_before(end_s);
-        Ok(replayed)
-    }
-
-    /// Takes over other hyper-parameters; always possible.
-    pub fn adopt(&mut self, params: &Params) -> bool {
-        self.model.adopt(params)
-    }
-
-    fn hear_before(&mut self, time_s: u32) {
-        while let Some(said) = self.opinions.get(self.next).filter(|said| said.time_s < time_s) {
-            self.model.learn(said.clone());
-            self.next += 1;
-        }
-    }
-}
-
-impl Model for Replayed {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn score(&self, query: &Query<'_>, scores: &mut Scores) {
-        self.model.score(query, scores);
-    }
-
-    fn explain(&self, query: &Query<'_>, item: ItemIx) -> Vec<Contribution> {
-        self.model.explain(query, item)
-    }
-
-    fn bytes(&self) -> usize {
-        self.model.bytes()
-    }
-}
-
-impl Online for Replayed {
-    /// Hears what was said before the event. What was said at its very time may belong to an event that is still to be predicted.
-    fn fold(&mut self, step: &Step<'_>) {
-        self.hear_before(step.event.time_s);
-    }
-
-    /// Time doesn't run backwards.
-    fn unfold(&mut self, _: &Step<'_>) {}
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use zhiyin_core::opinion::{Basis, Language, Remarks};
-
-    use super::*;
-    use crate::dataset::NoHistories;
-
-    fn opinion(sentiment: Sentiment, aspects: &[(AspectIx, Sentiment)]) -> Opinion {
-        let mut remarks = Remarks::default();
-        if sentiment == Sentiment::Negative {
-            remarks.insert(Remark::Broke);
-        }
-        Opinion { sentiment, basis: Basis::Stars, language: Language::English, aspects: aspects.to_vec(), remarks }
-    }
-
-    fn said(position: Position, actor: ActorIx, item: ItemIx, opinion: Opinion) -> Said {
-        Said { position, actor, item, time_s: position as u32, opinion }
-    }
-
-    fn asked_by(actor: ActorIx) -> Query<'static> {
-        let now_s = u32::MAX;
-        Query { history: &[], actor: Some(actor), segment: None, friends: &[], now_s, histories: &NoHistories }
-    }
-
-    fn scored(model: &dyn Model, actor: ActorIx) -> Vec<f32> {
-        let mut scores = Scores::new(4);
-        model.score(&asked_by(actor), &mut scores);
-        scores.values().to_vec()
-    }
-
-    use Sentiment::{Mixed, Negative, Positive};
-
-    #[test]
-    fn a_hand_computed_score() {
-        let mut model = Feedback::new(Params { prior_reviews: 2.0, aspects: 1.0 });
-        model.learn(said(1, 0, 0, opinion(Positive, &[(3, Positive)])));
-        model.learn(said(2, 1, 0, opinion(Positive, &[])));
-        model.learn(said(3, 2, 1, opinion(Negative, &[(3, Mixed)])));
-        model.learn(said(4, 3, 1, opinion(Mixed, &[])));
-        // Usual share (2 + 1) / (3 + 2) = .6; item 0 has (2 + 2·.6) / (2 + 2) = .8, item 1 (0 + 1.2) / (1 + 2) = .4.
-        let close = |a: f32, b: f32| assert!((a - b).abs() < 1e-6, "{a} {b}");
-        let scores = scored(&model, 9);
-        close(scores[0], 0.2);
-        close(scores[1], -0.2);
-        assert_eq!(scores[2..], [0.0, 0.0]);
-        // Actor 0 speaks of aspect 3 alone: its usual share is 2/3, that of item 0 (1 + 4/3) / 3.
-        close(scored(&model, 0)[0], 0.2 + 7.0 / 9.0 - 2.0 / 3.0);
-        let causes: Vec<Cause> = model.explain(&asked_by(0), 0).iter().map(|part| part.cause).collect();
-        assert_eq!(causes, [Cause::Feature(REVIEWS), Cause::Aspect(3)]);
-    }
-
-    #[test]
-    fn replaying_hears_nothing_too_early() {
-        let history = [zhiyin_core::Interaction::plain(0, 1), zhiyin_core::Interaction::plain(1, 7)];
-        let mut data = Dataset::from_histories(vec![Default::default(); 4], [&history[..]]);
-        assert!(Replayed::fit(&data, &Params::default()).is_err());
-        let opinions = [(2, 0), (7, 1), (9, 2)].map(|(at, item)| said(at, 0, item, opinion(Positive, &[])));
-        data.opinions = opinions.to_vec().into();
-        let mut model = Replayed::fit(&data, &Params::default()).unwrap();
-        let heard = |model: &Replayed| scored(model, 5).iter().filter(|score| **score != 0.0).count();
-        // What was said at 7, with the last event, is not known when an event of that second is predicted.
-        assert_eq!(heard(&model), 1);
-        let event = zhiyin_core::Interaction::plain(3, 9);
-        model.fold(&Step { actor: 0, segment: None, past: &[], event });
-        assert_eq!(heard(&model), 2);
-    }
-
-    fn logs() -> impl Strategy<Value = Vec<Said>> {
-        let sentiment = || prop::sample::select(vec![Negative, Mixed, Positive]);
-        let aspects = prop::collection::btree_map(0_u8..5, sentiment(), 0..3);
-        let one = (0_u32..4, 0_u32..4, sentiment(), aspects);
-        prop::collection::vec(one, 0..60).prop_map(|log| {
-            let each = |(position, (actor, item, sentiment, aspects)): (_, (_, _, _, BTreeMap<_, _>))| {
-                said(position, actor, item, opinion(sentiment, &aspects.into_iter().collect::<Vec<_>>()))
-            };
-            (1..).zip(log).map(each).collect()
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn forgetting_is_exact_and_order_leaves_no_trace(log in logs(), forgotten in 0_u32..4, seed in 0_usize..100) {
-            let (mut all, mut others, mut shuffled) = (Feedback::default(), Feedback::default(), Feedback::default());
-            log.iter().for_each(|said| all.learn(said.clone()));
-            let mut order = log.clone();
-            if !order.is_empty() {
-                order.rotate_left(seed % log.len());
-            }
-            order.into_iter().for_each(|said| shuffled.learn(said));
-            prop_assert_eq!(&all, &shuffled);
-            log.iter().filter(|said| said.actor != forgotten).for_each(|said| others.learn(said.clone()));
-            all.forget(forgotten);
-            prop_assert_eq!(&all, &others);
-            let bytes = postcard::to_stdvec(&all).unwrap();
-            prop_assert_eq!(postcard::from_bytes::<Feedback>(&bytes).unwrap(), all);
-        }
-
-        #[test]
-        fn parts_sum_to_the_score(log in logs(), asker in 0_u32..5) {
-            let mut model = Feedback::default();
-            log.into_iter().for_each(|said| model.learn(said));
-            let scores = scored(&model, asker);
-            for item in 0..4 {
-                let sum: f32 = model.explain(&asked_by(asker), item).iter().map(|part| part.amount).sum();
-                prop_assert!((sum - scores[item as usize]).abs() < 1e-5);
-                let replay: Vec<u64> = model.said_of(item).map(|said| said.position).collect();
-                prop_assert!(replay.is_sorted_by(|a, b| a > b));
-            }
-        }
     }
 }

@@ -44,7 +44,7 @@ fn past() -> Vec<EventInput> {
     let mut events = Vec::new();
     for number in 0..240_i64 {
         let (user, item) = (format!("user-{}", number % 24), format!("item-{}", (number * 7 + number / 24) % 12));
-        let is_bad = number % 12 >= 8 && number % 3 != 0;
+        let is_bad = number % 12 >= 8;
         let texts = if is_bad { bad } else { good };
         let text = texts[(number % 3) as usize];
         let time = NOW_MS - (300 - number) * 3_600_000;

@@ -131,6 +131,8 @@ impl Worker {
             rest = later;
             let encoded = self.encode(batch);
             self.learn(&encoded);
+            // Only now: whoever reads the number finds so many items by their texts.
+            self.core.texts.encoded.store(self.known, Ordering::Relaxed);
         }
     }
 
@@ -194,7 +196,6 @@ impl Worker {
             self.failed.remove(&reading.item);
         }
         drop(raw);
-        self.core.texts.encoded.store(self.known, Ordering::Relaxed);
         self.core.texts.failed.store(self.failed.len(), Ordering::Relaxed);
     }
 

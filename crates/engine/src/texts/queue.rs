@@ -15,19 +15,22 @@ pub(super) enum Task {
     /// The whole catalogue may have changed; look through it from the start.
     Scan,
     /// A new model is to serve.
-    Adopt(Box<(Text, Vec<VectorKey>)>, Sender<()>),
+    Adopt(Box<Fitted>, Sender<()>),
     /// Nothing came for a while.
     Idle,
     /// The end.
     Stop,
 }
 
+/// A model and by item the key of the text that it was fitted on.
+type Fitted = (Text, Vec<VectorKey>);
+
 #[derive(Default)]
 struct Waiting {
     items: VecDeque<ItemIx>,
     named: FxHashSet<ItemIx>,
     scan: bool,
-    adopt: Option<(Box<(Text, Vec<VectorKey>)>, Sender<()>)>,
+    adopt: Option<(Box<Fitted>, Sender<()>)>,
     stop: bool,
     /// The worker is at something.
     is_busy: bool,

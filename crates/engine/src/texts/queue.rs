@@ -31,6 +31,8 @@ struct Waiting {
     stop: bool,
     /// The worker is at something.
     is_busy: bool,
+    /// Items that the worker was given and isn't done with.
+    in_hand: usize,
     /// Items that a scan has still before it.
     unscanned: usize,
 }
@@ -92,7 +94,7 @@ impl Queue {
     /// [`Task::Idle`], which then comes at once.
     pub(super) fn next(&self, count: usize, unscanned: usize, patience: Duration) -> Task {
         let mut waiting = self.waiting.lock();
-        waiting.unscanned = unscanned;
+        (waiting.unscanned, waiting.in_hand) = (unscanned, 0);
         loop {
             waiting.is_busy = true;
             if waiting.stop {
@@ -107,6 +109,7 @@ impl Queue {
                 items.iter().for_each(|item| {
                     waiting.named.remove(item);
                 });
+                waiting.in_hand = items.len();
                 return Task::Items(items);
             }
             if std::mem::take(&mut waiting.scan) {
@@ -129,10 +132,10 @@ impl Queue {
         waiting.stop || !(waiting.is_busy || waiting.scan || waiting.adopt.is_some() || !waiting.items.is_empty())
     }
 
-    /// How many items wait.
+    /// How many items wait or are in hand.
     pub(super) fn waiting(&self) -> usize {
         let waiting = self.waiting.lock();
-        waiting.items.len() + waiting.unscanned
+        waiting.items.len() + waiting.in_hand + waiting.unscanned
     }
 }
 
@@ -152,6 +155,7 @@ mod tests {
         assert_eq!(queue.waiting(), 3);
         assert!(matches!(next(&queue), Task::Items(items) if items == [3, 5]));
         queue.push([3].into_iter());
+        assert_eq!(queue.waiting(), 4, "two in hand, two to come");
         assert!(matches!(next(&queue), Task::Items(items) if items == [9, 3]));
         assert!(matches!(next(&queue), Task::Scan) && !queue.is_idle());
         assert!(matches!(next(&queue), Task::Idle));

@@ -15,11 +15,20 @@ pub(super) enum Task {
     /// The whole catalogue may have changed; look through it from the start.
     Scan,
     /// A new model is to serve.
-    Adopt(Box<(Text, Vec<VectorKey>)>, Sender<()>),
+    Adopt(Box<Adoption>),
     /// Nothing came for a while.
     Idle,
     /// The end.
     Stop,
+}
+
+/// A model that was fitted elsewhere.
+pub(super) struct Adoption {
+    pub text: Text,
+    /// What it was made from, by item.
+    pub keys: Vec<VectorKey>,
+    /// Told when it serves.
+    pub done: Sender<()>,
 }
 
 #[derive(Default)]
@@ -27,7 +36,7 @@ struct Waiting {
     items: VecDeque<ItemIx>,
     named: FxHashSet<ItemIx>,
     scan: bool,
-    adopt: Option<(Box<(Text, Vec<VectorKey>)>, Sender<()>)>,
+    adopt: Option<Box<Adoption>>,
     stop: bool,
     /// The worker is at something.
     is_busy: bool,
@@ -76,7 +85,7 @@ impl Queue {
             if waiting.stop {
                 return;
             }
-            waiting.adopt = Some((Box::new((text, keys)), done));
+            waiting.adopt = Some(Box::new(Adoption { text, keys, done }));
             self.more.notify_one();
         }
         let _ = wait.recv();
@@ -100,8 +109,8 @@ impl Queue {
             if waiting.stop {
                 return Task::Stop;
             }
-            if let Some((model, done)) = waiting.adopt.take() {
-                return Task::Adopt(model, done);
+            if let Some(model) = waiting.adopt.take() {
+                return Task::Adopt(model);
             }
             if !waiting.items.is_empty() {
                 let end = count.min(waiting.items.len());

@@ -34,7 +34,9 @@ const WARM_KEPT: f64 = 0.993;
 /// Depth of the list.
 const DEPTH: f64 = 10.0;
 
-/// Weights of the transitions in the model `text` that are tried.
+/// Transitions must gain more than so many standard errors of the paired difference to none.
+const GAIN_ERRORS: f64 = 2.0;
+/// Weights of the transitions in the model `text` that are tried; the first is none.
 const TRANSITIONS: [f32; 7] = [0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
 
 /// Chooses the weight of the transitions in the model `text`, if it is one of these, by NDCG@10 of the targets that are supposed to be cold;
@@ -59,13 +61,24 @@ pub fn choose_transitions(
             supposing.score(&Query { history: &history, ..cold.query(case) }, scores);
             ndcg_at(&target_ranks(scores.values(), case, cold.mask_history, &mut Vec::new()), DEPTH as usize)
         });
-        gains.collect::<Vec<f64>>().iter().sum::<f64>()
+        gains.collect::<Vec<f64>>()
     };
-    let qualities = TRANSITIONS.map(quality);
-    let best = (0..TRANSITIONS.len()).fold(0, |best, at| if qualities[at] > qualities[best] { at } else { best });
+    let gains = TRANSITIONS.map(quality);
+    let sum = |at: usize| gains[at].iter().sum::<f64>();
+    let best = (1..TRANSITIONS.len()).fold(0, |best, at| if sum(at) > sum(best) { at } else { best });
+    let best = if is_clear(&gains[best], &gains[0]) { best } else { 0 };
     let params = text::Params { transitions: TRANSITIONS[best], ..model.params().clone() };
     model.adopt(&params);
     Some(params)
+}
+
+/// Whether the first is better than the second by more than chance.
+fn is_clear(first: &[f64], second: &[f64]) -> bool {
+    let count = first.len().max(1) as f64;
+    let differences = || first.iter().zip(second).map(|(a, b)| a - b);
+    let mean = differences().sum::<f64>() / count;
+    let variance = differences().map(|difference| (difference - mean).powi(2)).sum::<f64>() / count;
+    mean > GAIN_ERRORS * (variance / count).sqrt()
 }
 
 fn text_of(learned: &mut Learned) -> Option<&mut Text> {
@@ -211,6 +224,13 @@ mod tests {
 
     fn warm(hits: &[bool]) -> Outcome {
         Outcome::Warm(hits.to_vec())
+    }
+
+    #[test]
+    fn what_could_be_chance_is_no_gain() {
+        assert!(!is_clear(&[1.0, 0.0, 0.0, 1.0], &[0.0, 1.0, 0.0, 0.9]));
+        assert!(is_clear(&[1.0, 0.8, 0.9, 1.0], &[0.5, 0.4, 0.5, 0.4]));
+        assert!(!is_clear(&[], &[]) && !is_clear(&[0.5; 3], &[0.5; 3]));
     }
 
     #[test]

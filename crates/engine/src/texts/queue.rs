@@ -15,25 +15,33 @@ pub(super) enum Task {
     /// The whole catalogue may have changed; look through it from the start.
     Scan,
     /// A new model is to serve.
-    Adopt(Box<Fitted>, Sender<()>),
+    Adopt(Box<Adoption>),
     /// Nothing came for a while.
     Idle,
     /// The end.
     Stop,
 }
 
-/// A model and by item the key of the text that it was fitted on.
-type Fitted = (Text, Vec<VectorKey>);
+/// A model that was fitted elsewhere.
+pub(super) struct Adoption {
+    pub text: Text,
+    /// What it was made from, by item.
+    pub keys: Vec<VectorKey>,
+    /// Told when it serves.
+    pub done: Sender<()>,
+}
 
 #[derive(Default)]
 struct Waiting {
     items: VecDeque<ItemIx>,
     named: FxHashSet<ItemIx>,
     scan: bool,
-    adopt: Option<(Box<Fitted>, Sender<()>)>,
+    adopt: Option<Box<Adoption>>,
     stop: bool,
     /// The worker is at something.
     is_busy: bool,
+    /// Items that the worker was given and isn't done with.
+    in_hand: usize,
     /// Items that a scan has still before it.
     unscanned: usize,
 }
@@ -77,7 +85,7 @@ impl Queue {
             if waiting.stop {
                 return;
             }
-            waiting.adopt = Some((Box::new((text, keys)), done));
+            waiting.adopt = Some(Box::new(Adoption { text, keys, done }));
             self.more.notify_one();
         }
         let _ = wait.recv();
@@ -95,14 +103,14 @@ impl Queue {
     /// [`Task::Idle`], which then comes at once.
     pub(super) fn next(&self, count: usize, unscanned: usize, patience: Duration) -> Task {
         let mut waiting = self.waiting.lock();
-        waiting.unscanned = unscanned;
+        (waiting.unscanned, waiting.in_hand) = (unscanned, 0);
         loop {
             waiting.is_busy = true;
             if waiting.stop {
                 return Task::Stop;
             }
-            if let Some((model, done)) = waiting.adopt.take() {
-                return Task::Adopt(model, done);
+            if let Some(model) = waiting.adopt.take() {
+                return Task::Adopt(model);
             }
             if !waiting.items.is_empty() {
                 let end = count.min(waiting.items.len());
@@ -110,6 +118,7 @@ impl Queue {
                 items.iter().for_each(|item| {
                     waiting.named.remove(item);
                 });
+                waiting.in_hand = items.len();
                 return Task::Items(items);
             }
             if std::mem::take(&mut waiting.scan) {
@@ -132,10 +141,10 @@ impl Queue {
         waiting.stop || !(waiting.is_busy || waiting.scan || waiting.adopt.is_some() || !waiting.items.is_empty())
     }
 
-    /// How many items wait.
+    /// How many items wait or are in hand.
     pub(super) fn waiting(&self) -> usize {
         let waiting = self.waiting.lock();
-        waiting.items.len() + waiting.unscanned
+        waiting.items.len() + waiting.in_hand + waiting.unscanned
     }
 }
 
@@ -155,6 +164,7 @@ mod tests {
         assert_eq!(queue.waiting(), 3);
         assert!(matches!(next(&queue), Task::Items(items) if items == [3, 5]));
         queue.push([3].into_iter());
+        assert_eq!(queue.waiting(), 4, "two in hand, two to come");
         assert!(matches!(next(&queue), Task::Items(items) if items == [9, 3]));
         assert!(matches!(next(&queue), Task::Scan) && !queue.is_idle());
         assert!(matches!(next(&queue), Task::Idle));

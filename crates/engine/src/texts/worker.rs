@@ -91,9 +91,10 @@ impl Worker {
             match core.texts.queue.next(BATCH_ITEMS, unscanned, RETRY) {
                 Task::Items(items) => self.take(items),
                 Task::Scan => self.unscanned = Some(0),
-                Task::Adopt(model, done) => {
-                    self.adopt(model.0, model.1);
-                    let _ = done.send(());
+                Task::Adopt(model) => {
+                    self.adopt(model.text, model.keys);
+                    // Nobody may wait any more.
+                    let _ = model.done.send(());
                 }
                 Task::Idle if unscanned > 0 => self.scan(),
                 Task::Idle => {

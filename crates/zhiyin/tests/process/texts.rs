@@ -93,7 +93,7 @@ fn an_item_is_recommended_by_its_text_within_two_seconds_of_its_arrival() {
     assert_eq!(server.post("/v1/events", None, &seen).status, 202);
     let posted = Instant::now();
     // Not a word in common with anything that is there.
-    let new = json!([{"id": "new", "title": "Ukulele"}]);
+    let new = json!([{"id": "new", "title": "Concert ukulele"}]);
     assert_eq!(server.post("/v1/items", None, &new).status, 200);
     let asked = json!({"user": "user-1", "limit": 10});
     loop {

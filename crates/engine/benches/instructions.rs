@@ -9,6 +9,10 @@ use zhiyin_core::{EventInput, SystemClock, TimeInput};
 use zhiyin_engine::{Engine, EngineConfig, EngineError, RecommendRequest, request::Explain};
 use zhiyin_store::MemoryStorage;
 
+/// As in the program: what an allocator does is a part of every answer.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SESSIONS: u64 = 4_000;
 const ITEMS: u64 = 1_000;
 /// The last minute of the clicks, which the cleaning must find in the past.

@@ -15,7 +15,7 @@ if ! [ -x "$tools/bin/gungraun-runner" ] || ! grep -q "\"gungraun-runner $versio
 fi
 
 export PATH="$tools/bin:$PATH" GUNGRAUN_COLOR=never
-report="$(cargo bench --quiet -p zhiyin-models --features instruction-counts --bench instructions -- "$@")" || {
+report="$(cargo bench --quiet -p zhiyin-models -p zhiyin-engine --features zhiyin-models/instruction-counts,zhiyin-engine/instruction-counts --bench instructions -- "$@")" || {
     printf '%s\n' "$report" >&2
     fail "the benchmarks did not run"
 }

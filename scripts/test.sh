@@ -4,7 +4,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # Every step is a function of this name with step_ before it, in this order.
-steps=(format lints tests doctests documentation fuzz demo)
+steps=(format lints models tests doctests documentation fuzz demo)
 
 step_format() {
     cargo fmt --all --check
@@ -12,6 +12,12 @@ step_format() {
 
 step_lints() {
     cargo clippy --workspace --all-targets --quiet -- -D warnings
+}
+
+# The encoders that the tests and the demo compare texts with; they stay for the next run.
+step_models() {
+    cargo run --quiet --package zhiyin -- llm pull minilm e5-small ||
+        echo "without a network and the weights in $ZHIYIN_MODELS the tests of real encoders are skipped"
 }
 
 step_tests() {
@@ -50,6 +56,7 @@ run() {
     printf '== %s: %d s\n' "$name" "$((SECONDS - start))"
 }
 
+export ZHIYIN_MODELS="${ZHIYIN_MODELS:-${CARGO_TARGET_DIR:-$PWD/target}/models}"
 need_tools
 for name in "${@:-${steps[@]}}"; do
     declare -F "step_$name" >/dev/null || fail "$name is no step; the steps are ${steps[*]}"

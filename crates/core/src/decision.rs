@@ -1,6 +1,6 @@
 //! Decisions: what was shown to whom, why, and with what probability.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use serde::{Deserialize, Serialize};
 use uuid::{Builder, Uuid};
@@ -62,7 +62,7 @@ pub struct ShownItem {
     /// Score by which it was ranked.
     pub score: f32,
     /// Name of the source that contributed most.
-    pub source: String,
+    pub source: Cow<'static, str>,
     /// Probability with which the policy would show it; 1 for a deterministic choice.
     pub propensity: f32,
 }

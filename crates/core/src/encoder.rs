@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::language::KeepError;
+
 /// Turns texts into vectors whose dot products tell how alike in meaning the texts are.
 pub trait Encoder: Send + Sync {
     /// The name by which it is chosen and reported.
@@ -29,4 +31,22 @@ pub struct EncodeError {
     pub encoder: String,
     /// What happened.
     pub detail: String,
+}
+
+/// Identifies a vector: a hash over the encoder's version and the text.
+pub type VectorKey = [u8; 32];
+
+/// Keeps vectors, so that a text is encoded once. What is kept is derived and may be lost.
+pub trait VectorCache: Send + Sync {
+    /// The vectors of these keys, in their order; none where nothing is kept.
+    ///
+    /// # Errors
+    /// When the storage fails; callers go on as if nothing were kept.
+    fn get(&self, keys: &[VectorKey]) -> Result<Vec<Option<Vec<f32>>>, KeepError>;
+
+    /// Keeps vectors; the least recently used ones beyond the bound go.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    fn put(&self, vectors: &[(VectorKey, &[f32])]) -> Result<(), KeepError>;
 }

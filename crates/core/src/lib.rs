@@ -19,7 +19,7 @@ pub mod user;
 
 pub use clock::{Clock, SystemClock, TestClock};
 pub use decision::{Decision, DecisionId, ShownItem, decision_id, decision_time, ids_within};
-pub use encoder::{EncodeError, Encoder};
+pub use encoder::{EncodeError, Encoder, VectorCache, VectorKey};
 pub use event::{Event, EventInput, TimeInput};
 pub use ids::{ActorIx, ExternalId, ItemIx};
 pub use interaction::{Interaction, Weight};

@@ -46,6 +46,12 @@ pub const HISTORY_MAX: usize = 256;
 pub const FOLD_WINDOW_MAX: usize = 64;
 /// Rejected events that are kept for inspection; the oldest go first.
 pub const REJECTED_ROWS_MAX: usize = 100_000;
+/// Items that wait to be encoded by name; beyond that the whole catalogue is looked through.
+pub const QUEUED_TEXTS_MAX: usize = 65_536;
+/// Bytes of a search.
+pub const SEARCH_BYTES_MAX: usize = 1_024;
+/// Milliseconds that a search may give its encoding.
+pub const SEARCH_MILLISECONDS_MAX: u64 = 5_000;
 /// Messages of one request to a language model.
 pub const MESSAGES_MAX: usize = 64;
 /// Bytes of all messages of one request to a language model.

@@ -97,6 +97,8 @@ pub struct Batch {
     pub decisions: Vec<Decision>,
     /// How far an import has come with this batch: hash of the file, and the line to go on from.
     pub import_mark: Option<(String, u64)>,
+    /// Whether a power loss may still take the batch until [`Storage::sync`] or a later batch that isn't deferred.
+    pub deferred: bool,
 }
 
 /// The first numbers that were never given out. What lies below stays taken, even when what carried it was erased.
@@ -177,10 +179,13 @@ pub struct Erased {
 
 /// Durable storage.
 pub trait Storage: Send + Sync {
-    /// Writes a batch in one transaction; durable when it returns, nothing is written when it fails. Appending events is idempotent
+    /// Writes a batch in one transaction; durable when it returns (unless it is deferred), nothing is written when it fails. Appending events is idempotent
     /// by their id. The answer has one entry per event of the batch. Events may only name actors and items that this batch or an
     /// earlier one wrote, and an event that names an item must carry its number.
     fn commit(&self, batch: &Batch) -> Result<Vec<Appended>, StorageError>;
+
+    /// Makes all batches durable that were deferred.
+    fn sync(&self) -> Result<(), StorageError>;
 
     /// Up to `limit` events after `after`, in order.
     fn events_after(&self, after: Position, limit: usize) -> Result<Vec<LoggedEvent>, StorageError>;

@@ -1,8 +1,6 @@
 //! Attention within one text: softmax(QKᵀ/√d)·V, head by head.
 
-use pulp::NullaryFnOnce;
-
-use crate::math::{exp, kernel, sum};
+use zhiyin_kernels::{kernel, softmax};
 
 /// Attention of all heads of one text.
 pub struct Attention<'a> {
@@ -24,8 +22,7 @@ pub struct Work {
     scores: Vec<f32>,
 }
 
-kernel!(Attention, |attention: Attention<'_>| {
-    let Attention { inputs, out, hidden, heads, work } = attention;
+kernel!(Attention, Attention { inputs, out, hidden, heads, work } => {
     let (width, tokens) = (hidden / heads, out.len() / hidden);
     work.keys.resize(width * tokens, 0.0);
     work.scores.resize(tokens, 0.0);
@@ -61,14 +58,6 @@ fn score(query: &[f32], scale: f32, keys: &[f32], scores: &mut [f32]) {
     }
 }
 
-#[inline(always)]
-fn softmax(scores: &mut [f32]) {
-    let greatest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    scores.iter_mut().for_each(|score| *score = exp(*score - greatest));
-    let factor = 1.0 / sum(scores, |score| score);
-    scores.iter_mut().for_each(|score| *score *= factor);
-}
-
 /// out ← Σ score · value.
 #[inline(always)]
 fn mix(scores: &[f32], inputs: &[f32], hidden: usize, offset: usize, out: &mut [f32]) {
@@ -82,7 +71,7 @@ fn mix(scores: &[f32], inputs: &[f32], hidden: usize, offset: usize, out: &mut [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::math::dispatch;
+    use zhiyin_kernels::dispatch;
 
     #[test]
     fn two_tokens_and_two_heads_by_hand() {

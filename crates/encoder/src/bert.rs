@@ -1,12 +1,12 @@
 //! The forward pass of BERT (Devlin et al. 2019) over a ragged batch, ending in the mean of each text's tokens.
 
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
-use pulp::NullaryFnOnce;
+use zhiyin_kernels::{dispatch, kernel, sum};
 
 use crate::{
     attention::{self, Attention},
     e5::unpack,
-    math::{AddNorm, Bias, BiasGelu, dispatch, kernel, normalise, sum},
+    math::{AddNorm, Bias, BiasGelu, normalise},
     ragged::Ragged,
     weights::{Layer, Linear, Norm, Weights, Words},
 };
@@ -120,7 +120,7 @@ struct Normalise<'a> {
     epsilon: f32,
 }
 
-kernel!(Normalise, |Normalise { rows, scale, shift, epsilon }: Normalise<'_>| {
+kernel!(Normalise, Normalise { rows, scale, shift, epsilon } => {
     rows.chunks_exact_mut(scale.len()).for_each(|row| normalise(row, scale, shift, epsilon));
 });
 

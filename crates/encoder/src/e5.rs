@@ -6,6 +6,8 @@
 
 use std::{collections::HashMap, path::Path};
 
+use zhiyin_kernels::half;
+
 use crate::{
     LoadError,
     tokens::Pieces,
@@ -21,23 +23,12 @@ const BLOCK_BYTES: usize = 18;
 pub fn unpack(blocks: &[u8], start: usize, out: &mut [f32]) {
     let blocks = blocks[start / BLOCK * BLOCK_BYTES..].chunks_exact(BLOCK_BYTES);
     for (block, out) in blocks.zip(out.chunks_exact_mut(BLOCK)) {
-        let scale = half(u16::from_le_bytes([block[0], block[1]]));
+        let scale = half([block[0], block[1]]);
         let (low, high) = out.split_at_mut(BLOCK / 2);
         for ((packed, low), high) in block[2..].iter().zip(low).zip(high) {
             *low = scale * (f32::from(packed & 15) - 8.0);
             *high = scale * (f32::from(packed >> 4) - 8.0);
         }
-    }
-}
-
-/// A number in half precision (IEEE 754 binary16).
-fn half(bits: u16) -> f32 {
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023) / 1024.0);
-    match exponent {
-        0 => sign * fraction * 2_f32.powi(-14),
-        31 => sign * if fraction == 0.0 { f32::INFINITY } else { f32::NAN },
-        _ => sign * (1.0 + fraction) * 2_f32.powi(exponent - 15),
     }
 }
 
@@ -223,13 +214,6 @@ impl<'a> Tensors<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn halves_have_their_known_values() {
-        for (bits, value) in [(0x3c00, 1.0), (0xc000, -2.0), (0x3555, 0.333_251_95), (0x0001, 5.960_464_5e-8)] {
-            assert_eq!(half(bits), value);
-        }
-    }
 
     #[test]
     fn a_block_by_hand() {

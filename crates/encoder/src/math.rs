@@ -1,32 +1,6 @@
-//! The element-wise parts of the forward pass, compiled for several instruction sets and chosen at run time.
-//!
-//! `pulp` recompiles what is inlined into a [`Kernel`]; loops are written so that the compiler turns them into vector instructions:
-//! fixed numbers of lanes for sums, no branches.
+//! The element-wise parts of the forward pass.
 
-use pulp::{Arch, NullaryFnOnce};
-
-/// Partial sums kept side by side.
-pub const LANES: usize = 16;
-
-/// Runs a kernel with the best instructions that this machine has.
-pub fn dispatch<K: NullaryFnOnce<Output = ()>>(kernel: K) {
-    Arch::new().dispatch(kernel);
-}
-
-/// Makes a struct of borrowed arguments a kernel; a macro because the body has to be inlined into each instruction set.
-macro_rules! kernel {
-    ($name:ident, $run:expr) => {
-        impl NullaryFnOnce for $name<'_> {
-            type Output = ();
-
-            #[inline(always)]
-            fn call(self) {
-                ($run)(self)
-            }
-        }
-    };
-}
-pub(crate) use kernel;
+use zhiyin_kernels::{exp, kernel, sum};
 
 /// Adds a bias to every row and applies GELU, x·Φ(x), in its exact form.
 pub struct BiasGelu<'a> {
@@ -35,7 +9,7 @@ pub struct BiasGelu<'a> {
     pub bias: &'a [f32],
 }
 
-kernel!(BiasGelu, |BiasGelu { rows, bias }: BiasGelu<'_>| {
+kernel!(BiasGelu, BiasGelu { rows, bias } => {
     for row in rows.chunks_exact_mut(bias.len()) {
         for (value, bias) in row.iter_mut().zip(bias) {
             *value = gelu(*value + bias);
@@ -49,7 +23,7 @@ pub struct Bias<'a> {
     pub bias: &'a [f32],
 }
 
-kernel!(Bias, |Bias { rows, bias }: Bias<'_>| {
+kernel!(Bias, Bias { rows, bias } => {
     for row in rows.chunks_exact_mut(bias.len()) {
         row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
     }
@@ -66,7 +40,7 @@ pub struct AddNorm<'a> {
     pub epsilon: f32,
 }
 
-kernel!(AddNorm, |AddNorm { rows, added, bias, scale, shift, epsilon }: AddNorm<'_>| {
+kernel!(AddNorm, AddNorm { rows, added, bias, scale, shift, epsilon } => {
     let width = bias.len();
     for (row, added) in rows.chunks_exact_mut(width).zip(added.chunks_exact(width)) {
         for ((value, added), bias) in row.iter_mut().zip(added).zip(bias) {
@@ -88,19 +62,6 @@ pub fn normalise(row: &mut [f32], scale: &[f32], shift: &[f32], epsilon: f32) {
     }
 }
 
-/// Σ f(x) in [`LANES`] partial sums.
-#[inline(always)]
-pub fn sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    let (blocks, rest) = row.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for block in blocks {
-        for (sum, value) in sums.iter_mut().zip(block) {
-            *sum += f(*value);
-        }
-    }
-    sums.iter().sum::<f32>() + rest.iter().map(|value| f(*value)).sum::<f32>()
-}
-
 /// x·Φ(x) with Φ from the error function of Abramowitz and Stegun 7.1.26 (absolute error below 1.5e-7).
 #[inline(always)]
 #[allow(clippy::excessive_precision, reason = "the constants are those of the source")]
@@ -114,35 +75,9 @@ fn gelu(x: f32) -> f32 {
     positive - x.abs() * tail
 }
 
-/// e^x for x ≤ 0, relative error below 1e-7 · (3 + |x|): 2^n from the exponent bits, the rest by a polynomial on [−½ ln 2, ½ ln 2].
-#[inline(always)]
-pub fn exp(x: f32) -> f32 {
-    /// Adding and subtracting it rounds to a whole number, whose bits are then the lowest of the sum.
-    const ROUND: f32 = 12_582_912.0;
-    let scaled = (x * std::f32::consts::LOG2_E).max(-126.0);
-    let shifted = scaled + ROUND;
-    let rest = (scaled - (shifted - ROUND)) * std::f32::consts::LN_2;
-    let series = 1.0 / 120.0 + rest * (1.0 / 720.0);
-    let series = 1.0 / 6.0 + rest * (1.0 / 24.0 + rest * series);
-    let value = 1.0 + rest * (1.0 + rest * (0.5 + rest * series));
-    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
-    value * power
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_exponential_is_close() {
-        for step in 0..4000 {
-            let x = -f32::from(step as u16) * 0.02;
-            let exact = f64::from(x).exp();
-            let bound = 1e-7 * (3.0 + f64::from(x).abs());
-            assert!((f64::from(exp(x)) - exact).abs() <= bound * exact, "{x}");
-        }
-        assert!(exp(-1e9) < 1e-37);
-    }
 
     #[test]
     fn gelu_has_its_known_values() {

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{error::EngineError, snapshots::write_durably, trained::Trained};
 
-const MAGIC: &[u8] = b"zhiyin model 2\n";
+const MAGIC: &[u8] = b"zhiyin model 3\n";
 const HASH_BYTES: usize = 32;
 /// Versions that are kept, the live one included.
 const KEPT: usize = 3;

@@ -13,6 +13,7 @@ use crate::{
     clean::rules,
     engine::{Engine, check_batch},
     error::EngineError,
+    filter::Filter,
     writer::{Writer, queue::Work},
 };
 
@@ -49,6 +50,17 @@ impl Engine {
     pub fn item(&self, id: &str) -> Option<Arc<Item>> {
         let state = self.state();
         state.items.find(id).and_then(|ix| state.items.get(ix)).cloned()
+    }
+
+    /// Whether any item that may be shown now passes a filter. Looks at the whole catalogue if none does.
+    ///
+    /// # Errors
+    /// The filter is wrong.
+    pub fn any_item_passes(&self, filter: &str) -> Result<bool, EngineError> {
+        let filter = Filter::parse(filter)?;
+        let (state, now_ms) = (self.state(), self.clock().now_ms());
+        let numbers = 0..u32::try_from(state.items.len()).unwrap_or(u32::MAX);
+        Ok(numbers.filter_map(|ix| state.items.get(ix)).any(|item| item.is_live(now_ms) && filter.matches(item)))
     }
 
     /// Items in the order in which they were created, from the cursor `after` of an earlier page on. Pages never repeat or skip an
@@ -110,6 +122,7 @@ impl Writer {
         let row = ItemRow { ix, item: None };
         self.core.storage.commit(&Batch { items: vec![row], ..Batch::default() })?;
         self.core.state.write().put_item(ix, None);
+        self.core.texts.changed(std::iter::once(ix));
         Ok(true)
     }
 }

@@ -33,8 +33,12 @@ use crate::{
     request::EventOutcome,
     snapshots::Snapshots,
     state::{OnlineState, Sequence, append_complete, dataset},
-    trained::Trained,
-    writer::queue::{Events, Gauge, Replacement, Reply, Work},
+    texts::{EncodingThread, TextEncoding, Texts},
+    trained::{TextsRead, Trained},
+    writer::{
+        decisions::DECISIONS_PIECE,
+        queue::{Events, Gauge, Replacement, Reply, Work},
+    },
 };
 
 /// One thing of a request for ingestion: an event, or something that could not be read as one.
@@ -61,7 +65,10 @@ pub(crate) struct Core {
     pub cleaning: Counters,
     pub queued: Gauge,
     pub running: AtomicBool,
+    /// Whether the writer was sent for to write decisions.
+    pub decisions_called: AtomicBool,
     pub failed_sources: Mutex<BTreeMap<String, u64>>,
+    pub texts: Texts,
     pub warnings: Vec<String>,
     pub params_file: std::path::PathBuf,
 }
@@ -96,8 +103,10 @@ pub struct Frozen {
     pub position: Position,
     /// Events in the log up to there.
     pub events: u64,
-    /// The interactions and items.
+    /// The interactions and items, with their vectors if there is an encoder.
     pub data: Dataset,
+    /// What the vectors were made from.
+    pub texts: TextsRead,
 }
 
 /// The engine. See the module.
@@ -112,25 +121,42 @@ pub struct Engine {
     decisions: Sender<Decision>,
     decisions_dropped: AtomicU64,
     writer: Mutex<Option<JoinHandle<()>>>,
+    encoding: EncodingThread,
 }
 
 impl Engine {
-    /// Opens the engine on storage: reads the catalogue, the newest sound snapshot of `folder`, replays the rest of the log and
-    /// starts the writer.
+    /// As [`Engine::open_with`], without an encoder of texts.
     ///
     /// # Errors
-    /// The configuration breaks a rule, storage cannot be read, or the folder cannot be used. A damaged snapshot is no error: it is
-    /// passed over and named in [`crate::Status::warnings`].
+    /// As [`Engine::open_with`].
     pub fn open(
         storage: Arc<dyn Storage>,
         folder: &Path,
         config: EngineConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, EngineError> {
+        Self::open_with(storage, folder, config, clock, TextEncoding::none("the engine was opened without one"))
+    }
+
+    /// Opens the engine on storage: reads the catalogue, the newest sound snapshot of `folder`, replays the rest of the log and
+    /// starts the writer and the thread that encodes texts.
+    ///
+    /// # Errors
+    /// The configuration breaks a rule, storage cannot be read, or the folder cannot be used. A damaged snapshot is no error: it is
+    /// passed over and named in [`crate::Status::warnings`].
+    pub fn open_with(
+        storage: Arc<dyn Storage>,
+        folder: &Path,
+        config: EngineConfig,
+        clock: Arc<dyn Clock>,
+        encoding: TextEncoding,
+    ) -> Result<Arc<Self>, EngineError> {
         let kinds = KindWeights::with(&config.events.weights)?;
         let rules = Rules::new(config.cleaning.clone(), kinds.clone());
         let started_ms = clock.now_ms();
-        let opened = crate::open::open(storage, folder, config, clock)?;
+        let mut trained = crate::train::load_trained(folder)?;
+        let (texts, read) = Texts::new(encoding, trained.take_text());
+        let opened = crate::open::open(storage, folder, config, clock, texts)?;
         let (decisions, recorded) = crossbeam_channel::bounded(limits::QUEUED_DECISIONS_MAX);
         let (work, waiting) = crossbeam_channel::unbounded();
         let core = Arc::clone(&opened.core);
@@ -138,9 +164,10 @@ impl Engine {
         let thread = std::thread::Builder::new().name("zhiyin-writer".into());
         let thread =
             thread.spawn(|| writer.run()).map_err(|error| EngineError::Internal(format!("no thread: {error}")))?;
+        let encoding = EncodingThread::start(&core, read)?;
         Ok(Arc::new(Self {
             core,
-            trained: ArcSwap::from_pointee(crate::train::load_trained(folder)?),
+            trained: ArcSwap::from_pointee(trained),
             started_ms,
             rules,
             kinds,
@@ -148,6 +175,7 @@ impl Engine {
             decisions,
             decisions_dropped: AtomicU64::new(0),
             writer: Mutex::new(Some(thread)),
+            encoding,
         }))
     }
 
@@ -280,6 +308,7 @@ impl Engine {
     /// # Errors
     /// The snapshot or the last decisions could not be written; the writer has stopped all the same, and no event is lost.
     pub fn shutdown(&self) -> Result<(), EngineError> {
+        self.encoding.stop();
         let stopped = self.change_blocking(Work::Stop);
         if let Some(thread) = self.writer.lock().take()
             && thread.join().is_err()
@@ -309,13 +338,24 @@ impl Engine {
         self.trained.load()
     }
 
-    /// Records a decision: never waits; it is written within a tenth of a second. If too many wait, it is dropped and counted.
+    /// Records a decision: never waits; it is written within a tenth of a second, and safe from a power loss a tenth later. If too
+    /// many wait, it is dropped and counted.
     pub(crate) fn record(&self, decision: Decision) {
         match self.decisions.try_send(decision) {
-            Ok(()) => {}
+            Ok(()) => self.call_for_decisions(),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 self.decisions_dropped.fetch_add(1, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// Sends for the writer when enough decisions wait, once.
+    fn call_for_decisions(&self) {
+        let called = &self.core.decisions_called;
+        let are_enough = self.decisions.len() >= DECISIONS_PIECE && !called.load(Ordering::Relaxed);
+        if are_enough && !called.swap(true, Ordering::AcqRel) {
+            // A writer that has stopped wrote what it could; what comes later is counted as dropped when the queue is full.
+            let _ = self.work.send(Work::Decisions);
         }
     }
 
@@ -329,11 +369,10 @@ impl Engine {
         *self.core.failed_sources.lock().entry(source.to_owned()).or_default() += 1;
     }
 
-    /// Brings evicted histories back into memory. Cheap when none of these actors is evicted.
+    /// Brings evicted histories back into memory.
     pub(crate) fn hydrate(&self, actors: &[ActorIx]) -> Result<(), EngineError> {
         let (evicted, evictions): (Vec<ActorIx>, u64) = {
             let state = self.state();
-            actors.iter().for_each(|&ix| state.actors.touch(ix));
             let is_evicted = |ix: ActorIx| state.actors.get(ix).is_some_and(|actor| actor.evicted);
             (actors.iter().copied().filter(|&ix| is_evicted(ix)).collect(), state.actors.evictions())
         };
@@ -359,7 +398,9 @@ impl Engine {
         let (frozen, incomplete, meaning) = {
             let state = self.state();
             let (data, incomplete) = dataset(&state);
-            (Frozen { position: state.position, events: state.events, data }, incomplete, state.meaning().clone())
+            let texts = TextsRead::default();
+            let frozen = Frozen { position: state.position, events: state.events, data, texts };
+            (frozen, incomplete, state.meaning().clone())
         };
         let mut whole = Vec::with_capacity(incomplete.len());
         for ix in incomplete {
@@ -367,7 +408,10 @@ impl Engine {
             events.retain(|event| event.position <= frozen.position);
             whole.push((ix, Sequence::of(&meaning, &events).history));
         }
-        Ok(Frozen { data: append_complete(frozen.data, &whole), ..frozen })
+        let mut data = append_complete(frozen.data, &whole);
+        let (vectors, texts) = self.core.texts.vectors(data.n_items());
+        data.vectors = vectors;
+        Ok(Frozen { data, texts, ..frozen })
     }
 
     /// Puts online models in place that were fitted on a frozen copy, after bringing them up to date. Their hyper-parameters are kept for
@@ -379,6 +423,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        self.encoding.stop();
         // Without a shutdown there is no snapshot, but what was sent is still written.
         let (nowhere, _) = crossbeam_channel::unbounded();
         drop(std::mem::replace(&mut self.work, nowhere));

@@ -97,11 +97,15 @@ pub struct ReviewReference {
     pub quote: Option<String>,
 }
 
+/// Where a review stands in the log, and what it says.
+type Place = (Position, Sentiment);
+
 /// A report whose reviews are places of the log so far.
 struct Draft {
     report: FeedbackReport,
-    newest: Vec<(Position, Sentiment)>,
-    remarks: Vec<(Remark, u32, Vec<(Position, Sentiment)>)>,
+    newest: Vec<Place>,
+    /// By kind: how many, and some of them.
+    remarks: Vec<(Remark, u32, Vec<Place>)>,
 }
 
 impl Engine {

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 use zhiyin_models::{
-    Scores,
+    Model, Scores,
     fusion::{Fitted, FusionTrainer, Training},
 };
 
@@ -13,15 +13,15 @@ use crate::{
 };
 
 /// Weighs models that don't change while the cases are scored.
-pub fn weigh(models: &[Learned], cases: &Cases<'_>, seed: u64) -> Fitted {
-    let mut trainer = trainer(models, seed);
+pub fn weigh(models: &[&dyn Model], cases: &Cases<'_>, seed: u64) -> Fitted {
+    let mut trainer = trainer(models.iter().map(|model| model.name()), seed);
     let samples = cases.list.par_iter().enumerate().map_init(
         || vec![Scores::default(); models.len()],
         |per_source, (number, case)| {
             let query = cases.query(case);
-            for (learned, scores) in models.iter().zip(per_source.iter_mut()) {
+            for (model, scores) in models.iter().zip(per_source.iter_mut()) {
                 scores.reset(cases.n_items);
-                learned.model().score(&query, scores);
+                model.score(&query, scores);
             }
             let masked = masked(case, cases.mask_history);
             let target = |target: &u32| trainer.sample(per_source, &masked, *target, number as u64);
@@ -35,7 +35,7 @@ pub fn weigh(models: &[Learned], cases: &Cases<'_>, seed: u64) -> Fitted {
 
 /// Weighs models while they learn from the stretch, which leaves them knowing all of it.
 pub fn weigh_live(models: &mut [Learned], stretch: &Stretch<'_>, mask_history: bool, seed: u64) -> Fitted {
-    let mut trainer = trainer(models, seed);
+    let mut trainer = trainer(models.iter().map(|learned| learned.model().name()), seed);
     stretch.run(models, |Prediction { case, per_source, number }| {
         let masked = masked(&case, mask_history);
         if let Some(sample) = trainer.sample(per_source, &masked, case.targets[0], number) {
@@ -45,8 +45,8 @@ pub fn weigh_live(models: &mut [Learned], stretch: &Stretch<'_>, mask_history: b
     trainer.fit()
 }
 
-fn trainer(models: &[Learned], seed: u64) -> FusionTrainer {
-    let names = models.iter().map(|learned| learned.model().name().to_owned()).collect();
+fn trainer<'a>(names: impl Iterator<Item = &'a str>, seed: u64) -> FusionTrainer {
+    let names = names.map(str::to_owned).collect();
     FusionTrainer::new(names, Training { seed, ..Training::default() })
 }
 

@@ -4,6 +4,7 @@ use std::{
     io::Write,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
+    time::Instant,
 };
 
 use crossbeam_channel::Receiver;
@@ -25,6 +26,7 @@ use crate::{
         OnlineState, Sequence,
         snapshot::{Snapshot, Unreadable},
     },
+    texts::Texts,
     writer::{FOLD_CHUNK, Free, Writer, queue::Gauge, queue::Work},
 };
 
@@ -47,7 +49,17 @@ impl Opened {
     /// The writer.
     pub(crate) fn writer(self, work: Receiver<Work>, decisions: Receiver<Decision>) -> Writer {
         let Self { core, habits, free, replayed } = self;
-        Writer { core, work, decisions, habits, free, since_snapshot: replayed, snapshot_due: false }
+        Writer {
+            core,
+            work,
+            decisions,
+            habits,
+            free,
+            since_snapshot: replayed,
+            snapshot_due: false,
+            unsynced: false,
+            synced: Instant::now(),
+        }
     }
 }
 
@@ -56,6 +68,7 @@ pub(crate) fn open(
     folder: &Path,
     config: EngineConfig,
     clock: Arc<dyn Clock>,
+    texts: Texts,
 ) -> Result<Opened, EngineError> {
     let snapshots = Snapshots::open(folder.join("snapshots"))?;
     let params_file = folder.join(PARAMS_FILE);
@@ -82,7 +95,9 @@ pub(crate) fn open(
         cleaning: Counters::default(),
         queued: Gauge::default(),
         running: AtomicBool::new(true),
+        decisions_called: AtomicBool::new(false),
         failed_sources: Mutex::default(),
+        texts,
         warnings,
         params_file,
     };

@@ -1,6 +1,8 @@
 //! Scoring a whole catalogue and ranking items in it: the part of the pipeline that the evaluator drives too.
 
 use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
@@ -8,11 +10,9 @@ use std::{
 use rayon::prelude::*;
 use zhiyin_core::{ActorIx, Interaction, ItemIx};
 use zhiyin_models::{
-    Histories, Model, Query, Scores,
-    fusion::{Fusion, Standard},
+    Histories, Model, Query, Ranked, Scores,
+    fusion::{Fusion, IsCold, Standard},
 };
-
-use crate::cold_weight::ColdWeight;
 
 /// One thing to predict: what did this actor choose next?
 #[derive(Clone, Debug)]
@@ -75,15 +75,8 @@ pub enum Scorer<'a> {
         lineup: &'a [Option<&'a dyn Model>],
         /// The weights.
         fusion: &'a Fusion,
-    },
-    /// The same, with a weight of their own for cold items.
-    Warmed {
-        /// The models, in the order of the fusion's weights.
-        lineup: &'a [Option<&'a dyn Model>],
-        /// The weights.
-        fusion: &'a Fusion,
-        /// What cold items get.
-        cold: ColdWeight<'a>,
+        /// Which items get the weight of cold ones; none if that weight is to be left out.
+        is_cold: Option<IsCold<'a>>,
     },
 }
 
@@ -106,8 +99,8 @@ impl Guard {
         Self { deadline: None }
     }
 
-    fn is_over(&self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() > deadline)
+    fn is_over(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| now > deadline)
     }
 }
 
@@ -118,8 +111,6 @@ pub struct Scratch {
     pub sources: Vec<Scores>,
     /// The sum.
     pub fused: Scores,
-    /// What finds cold items.
-    pub finder: Scores,
     /// How each source was standardised for this query.
     pub standard: Vec<Standard>,
     /// Microseconds by source.
@@ -129,9 +120,9 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// What became of a source of this weight.
-    pub fn status(&self, place: usize, weight: f32) -> &'static str {
-        match (weight == 0.0, self.failed.contains(&place)) {
+    /// What became of a source.
+    pub fn status(&self, place: usize, is_used: bool) -> &'static str {
+        match (!is_used, self.failed.contains(&place)) {
             (true, _) => "disabled",
             (_, true) => "failed",
             _ => "used",
@@ -139,7 +130,8 @@ impl Scratch {
     }
 }
 
-/// Asks every source that has a weight, and sums their standardised scores into `scratch.fused`.
+/// Asks every source that has a weight, and sums their standardised scores into `scratch.fused`, with the weight of cold items if it is told
+/// which ones are.
 ///
 /// A source that is absent, panics, or would start after the guard's deadline gives nothing and is listed in `scratch.failed`.
 pub fn score_sources(
@@ -147,24 +139,33 @@ pub fn score_sources(
     fusion: &Fusion,
     query: &Query<'_>,
     n_items: usize,
+    is_cold: Option<IsCold<'_>>,
     guard: &Guard,
     scratch: &mut Scratch,
 ) {
     scratch.failed.clear();
     scratch.microseconds.clear();
     scratch.sources.resize_with(lineup.len(), Scores::default);
+    let mut started = Instant::now();
     for (place, scores) in scratch.sources.iter_mut().enumerate() {
         scores.reset(n_items);
-        let started = Instant::now();
-        let is_wanted = fusion.weights[place] != 0.0;
-        if is_wanted && (guard.is_over() || !asked(lineup[place], query, scores)) {
-            scores.reset(n_items);
-            scratch.failed.push(place);
+        let mut took = Duration::ZERO;
+        if fusion.is_used(place) {
+            if guard.is_over(started) || !asked(lineup[place], query, scores) {
+                scores.reset(n_items);
+                scratch.failed.push(place);
+            }
+            let ended = Instant::now();
+            took = ended - started;
+            started = ended;
         }
-        scratch.microseconds.push(started.elapsed().as_secs_f32() * 1e6);
+        scratch.microseconds.push(took.as_secs_f32() * 1e6);
     }
     scratch.fused.reset(n_items);
     fusion.combine(&scratch.sources, &mut scratch.standard, &mut scratch.fused);
+    if let Some(is_cold) = is_cold {
+        fusion.raise_cold(&scratch.sources, &scratch.standard, is_cold, &mut scratch.fused);
+    }
 }
 
 /// Whether the source answered. A panic of a model is a bug, but no reason to leave the user without an answer.
@@ -181,10 +182,8 @@ impl Scorer<'_> {
                 scratch.fused.reset(n_items);
                 model.score(query, &mut scratch.fused);
             }
-            Scorer::Fused { lineup, fusion } => score_sources(lineup, fusion, query, n_items, &Guard::none(), scratch),
-            Scorer::Warmed { lineup, fusion, cold } => {
-                score_sources(lineup, fusion, query, n_items, &Guard::none(), scratch);
-                cold.add(query, &mut scratch.fused, &mut scratch.finder);
+            Scorer::Fused { lineup, fusion, is_cold } => {
+                score_sources(lineup, fusion, query, n_items, *is_cold, &Guard::none(), scratch);
             }
         }
     }
@@ -255,45 +254,32 @@ pub fn scored(values: &[f32]) -> impl Iterator<Item = (ItemIx, f32)> {
 }
 
 /// The best `count` of items with scores that `is_eligible`, best first; ties by number, so that the order is deterministic.
+///
+/// For many items of which few are taken: all that is kept is a heap of the best ones so far.
 pub fn best_items(
     items: impl Iterator<Item = (ItemIx, f32)>,
     count: usize,
     is_eligible: impl Fn(ItemIx) -> bool,
 ) -> Vec<ItemIx> {
-    let mut best: std::collections::BinaryHeap<std::cmp::Reverse<Place>> =
-        std::collections::BinaryHeap::with_capacity(count + 1);
+    let mut best: BinaryHeap<Reverse<Ranked>> = BinaryHeap::with_capacity(count + 1);
     for (item, score) in items {
-        let place = Place { score, item };
-        let is_better = best.len() < count || best.peek().is_some_and(|worst| place > worst.0);
+        let ranked = Ranked::new(item, score);
+        let is_better = best.len() < count || best.peek().is_some_and(|worst| ranked > worst.0);
         if is_better && is_eligible(item) {
-            best.push(std::cmp::Reverse(place));
+            best.push(Reverse(ranked));
             if best.len() > count {
                 best.pop();
             }
         }
     }
-    best.into_sorted_vec().into_iter().map(|place| place.0.item).collect()
+    best.into_sorted_vec().into_iter().map(|ranked| ranked.0.item()).collect()
 }
 
-/// An item with its score, ordered by score, ties by the lower number first.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Place {
-    score: f32,
-    item: ItemIx,
-}
-
-impl Eq for Place {}
-
-impl PartialOrd for Place {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Place {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.score.total_cmp(&other.score).then(other.item.cmp(&self.item))
-    }
+/// Items with scores in the order of [`best_items`]. For few items: those that nobody asks for are never compared among each other.
+pub fn best_first(items: impl Iterator<Item = (ItemIx, f32)>) -> impl Iterator<Item = ItemIx> {
+    let ranked: Vec<Ranked> = items.map(|(item, score)| Ranked::new(item, score)).collect();
+    let mut rest = BinaryHeap::from(ranked);
+    std::iter::from_fn(move || rest.pop()).map(Ranked::item)
 }
 
 #[cfg(test)]
@@ -321,5 +307,6 @@ mod tests {
         assert_eq!(best_items(scored(&values), 3, |_| true), [1, 0, 2]);
         assert_eq!(best_items(scored(&values), 3, |item| item != 0), [1, 2, 4]);
         assert_eq!(best_items(scored(&values), 9, |_| true).len(), 5);
+        assert_eq!(best_first(scored(&values)).collect::<Vec<_>>(), best_items(scored(&values), 9, |_| true));
     }
 }

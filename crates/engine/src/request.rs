@@ -1,9 +1,9 @@
 //! What is asked of the recommender and what it answers. The same types serve the HTTP API, the command line and the evaluator.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
-use zhiyin_core::DecisionId;
+use zhiyin_core::{DecisionId, Kind};
 
 /// A request for recommendations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,7 +48,39 @@ pub struct RecommendRequest {
     /// Whether items of the actor's history may be in the list; the configuration decides when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub include_seen: Option<bool>,
+    /// Who may order the best items anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<Rerank>,
+    /// Milliseconds that this may take, 1 to 60,000; 1,000 when absent. Past them the list comes as it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerank_ms: Option<u32>,
 }
+
+/// Who may order the best items of a list anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Rerank {
+    /// A language model, by the titles of the history.
+    Llm,
+}
+
+/// Whether a list was ordered anew, as was asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Reranked {
+    /// Whether it was.
+    pub applied: bool,
+    /// By which model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Why it wasn't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+/// Orders a list anew: from the titles of the history, oldest first, and the list to places in the list, and what to say of it.
+pub type Reorder<'a> = &'a dyn Fn(&[String], &[RecommendedItem]) -> (Option<Vec<usize>>, Reranked);
 
 /// How much of the why an answer carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +92,8 @@ pub enum Explain {
     /// The strongest reasons of each item.
     #[default]
     Reasons,
+    /// The reasons, and a sentence of them in the reader's language.
+    Text,
     /// Every stage of the pipeline.
     Trace,
 }
@@ -81,6 +115,9 @@ pub struct Recommendations {
     /// Token for the next page; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_page: Option<String>,
+    /// Whether the list was ordered anew, if that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<Reranked>,
     /// Every stage of the pipeline, if asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Trace>,
@@ -98,10 +135,34 @@ pub struct RecommendedItem {
     /// Score by which it was ranked.
     pub score: f32,
     /// Source that contributed most, or `new` for a cold slot, or the name of the fallback.
-    pub source: String,
+    pub source: Cow<'static, str>,
     /// The strongest reasons, strongest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Reason>,
+    /// The reasons as a sentence, if asked for. Empty from the engine: whoever knows languages fills it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Explanation>,
+}
+
+/// The reasons of an item as a sentence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Explanation {
+    /// The sentence.
+    pub text: String,
+    /// Its language: `en` or `zh`.
+    pub language: String,
+    /// Who wrote it: `template` or `model`.
+    pub origin: String,
+    /// The language model that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Whether a model works on another wording, to be had by asking again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pending: bool,
+    /// Why it is no text of a model, where one is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
 
 /// One reason for an item.
@@ -117,6 +178,12 @@ pub struct Reason {
     pub text: String,
     /// How much it adds to the score.
     pub amount: f32,
+    /// What the asker did with the item of the history.
+    #[serde(skip)]
+    pub event: Option<Kind>,
+    /// Title of the item of the history.
+    #[serde(skip)]
+    pub title: Option<String>,
 }
 
 /// Every stage of the pipeline.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use zhiyin_core::clock::Millis;
 
-use crate::engine::Engine;
+use crate::{engine::Engine, texts::TextStatus};
 
 /// The state of the engine at a moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,8 @@ pub struct Status {
     pub evictions: u64,
     /// How often each source failed while answering.
     pub failed_sources: BTreeMap<String, u64>,
+    /// How far the encoding of texts has come.
+    pub texts: TextStatus,
     /// What was wrong at the start and what to do.
     pub warnings: Vec<String>,
 }
@@ -56,6 +58,7 @@ impl Engine {
             ("actors", state.actors.row_bytes()),
             ("items", state.items.bytes()),
             ("models", state.models.bytes()),
+            ("texts", self.core.texts.bytes()),
         ];
         Status {
             ready: self.ready(),
@@ -71,6 +74,7 @@ impl Engine {
             decisions_dropped: self.decisions_dropped(),
             evictions: state.actors.evictions(),
             failed_sources: self.core.failed_sources.lock().clone(),
+            texts: self.core.texts.status(),
             warnings: self.core.warnings.clone(),
         }
     }

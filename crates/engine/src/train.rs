@@ -4,7 +4,10 @@
 //! replaying the last one, then everything is fitted again on all of it. The online models catch up with what was logged meanwhile
 //! and are swapped in; requests never wait.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,7 +18,7 @@ use crate::{
     artefact,
     config::{EngineConfig, ExcludeSeen},
     cost::Cost,
-    engine::Engine,
+    engine::{Engine, Frozen},
     error::EngineError,
     experiment::{self, Chosen, DatasetSize, ExperimentConfig, Protocol, Report},
     learn::{BatchModel, Learned, refit},
@@ -32,6 +35,11 @@ const FOLDER: &str = "models";
 /// Predictions by which training is measured.
 const PREDICTIONS_MAX: usize = 3_000;
 
+/// How long a training waits for item texts to be encoded; it goes on without those that aren't by then.
+const ENCODING_PATIENCE: Duration = Duration::from_secs(600);
+/// How often the progress of the encoding is reported meanwhile.
+const ENCODING_REPORT: Duration = Duration::from_millis(250);
+
 /// What a training did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainReport {
@@ -43,6 +51,10 @@ pub struct TrainReport {
     pub evaluation: Report,
     /// Weight of each source in the fusion.
     pub weights: Vec<(String, f32)>,
+    /// By how much the source that finds items which nobody has met counts more for these: its name, and what its weight grows by. Absent
+    /// if that helps nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cold_weight: Option<(String, f32)>,
     /// What it cost.
     pub cost: Cost,
 }
@@ -55,8 +67,9 @@ impl Engine {
     /// served before go on serving.
     pub fn train(&self, progress: &dyn Progress) -> Result<TrainReport, EngineError> {
         let started = Cost::now();
+        check_amount(self.state().events, self.config())?;
+        self.wait_for_vectors(progress);
         let mut frozen = self.freeze()?;
-        check_amount(frozen.events, self.config())?;
         progress.stage("learning to read reviews", 0, 1);
         let mut listener = self.state().listener().clone();
         let reviews = self.reviews(&frozen)?;
@@ -68,12 +81,23 @@ impl Engine {
             frozen.data.opinions = self.all_said(&frozen, &listener)?.into();
         }
         let online = OnlineModels::fit(&frozen.data, &online_params(&chosen)?);
-        let mut trained = fit_batch(&frozen.data, &chosen)?;
+        let mut trained = fit_batch(&frozen, &chosen)?;
         trained.version = artefact::save(&self.models_folder(), &trained, self.clock().now_ms())?;
         let report = report(&frozen.data, frozen.events, self.config(), chosen, &trained, started.elapsed());
+        if let Some((text, read)) = trained.take_text() {
+            self.core.texts.adopt(text, read);
+        }
         self.replace_models(Replacement { frozen, models: online, listener })?;
         self.trained.store(trained.into());
         Ok(report)
+    }
+
+    fn wait_for_vectors(&self, progress: &dyn Progress) {
+        let deadline = Instant::now() + ENCODING_PATIENCE;
+        while !self.await_encoding(ENCODING_REPORT) && Instant::now() < deadline {
+            let status = self.core.texts.status();
+            progress.stage("encoding item texts", status.encoded as u64, (status.encoded + status.queued) as u64);
+        }
     }
 
     /// Where model files lie.
@@ -120,10 +144,12 @@ fn online_params(chosen: &Chosen) -> Result<OnlineParams, EngineError> {
 }
 
 /// Fits the models that don't learn online, as far as the fusion uses them.
-fn fit_batch(data: &Dataset, chosen: &Chosen) -> Result<Trained, EngineError> {
+fn fit_batch(frozen: &Frozen, chosen: &Chosen) -> Result<Trained, EngineError> {
+    let data = &frozen.data;
     let mut batch = Vec::new();
-    for (row, weight) in chosen.models.iter().zip(&chosen.fusion.weights) {
-        if *weight == 0.0 {
+    for (place, row) in chosen.models.iter().enumerate() {
+        // Search and diversity use the model of texts whatever it weighs.
+        if !chosen.fusion.is_used(place) && row.model != "text" {
             continue;
         }
         match refit_batch(data, &row.model, &row.params) {
@@ -133,12 +159,14 @@ fn fit_batch(data: &Dataset, chosen: &Chosen) -> Result<Trained, EngineError> {
         }
     }
     let vectors = Content::of_items(&data.items, &Default::default()).projections(VECTOR_DIMENSIONS);
-    Ok(Trained { batch, fusion: chosen.fusion.clone(), vectors, dimensions: VECTOR_DIMENSIONS, ..Trained::default() })
+    let texts = frozen.texts.clone();
+    let fusion = chosen.fusion.clone();
+    Ok(Trained { batch, fusion, vectors, dimensions: VECTOR_DIMENSIONS, texts, ..Trained::default() })
 }
 
 /// The refitted model, or none for an online one, which the engine keeps itself.
 fn refit_batch(data: &Dataset, name: &str, params: &Value) -> Option<Result<BatchModel, EngineError>> {
-    const FITTED_IN_THE_BACKGROUND: [&str; 4] = ["linear", "ease", "slist", "ials"];
+    const FITTED_IN_THE_BACKGROUND: [&str; 5] = ["linear", "ease", "slist", "ials", "text"];
     if !FITTED_IN_THE_BACKGROUND.contains(&name) {
         return None;
     }
@@ -172,6 +200,7 @@ fn report(
             paired: chosen.paired,
             skipped: chosen.skipped,
         },
+        cold_weight: chosen.fusion.cold.map(|cold| (chosen.fusion.sources[cold.source].clone(), cold.weight)),
         weights: chosen.fusion.sources.into_iter().zip(chosen.fusion.weights).collect(),
         cost,
     }

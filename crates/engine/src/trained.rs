@@ -1,7 +1,8 @@
 //! What training produced: the models that are fitted in the background, and how all models are combined.
 
 use serde::{Deserialize, Serialize};
-use zhiyin_models::{Model, fusion::Fusion};
+use zhiyin_core::VectorKey;
+use zhiyin_models::{Model, fusion::Fusion, text::Text};
 
 use crate::{learn::BatchModel, online::OnlineModels};
 
@@ -9,10 +10,11 @@ use crate::{learn::BatchModel, online::OnlineModels};
 pub const UNTRAINED: &str = "none";
 
 /// Weights before the first training: every source that learns from events by itself, the sharpest first.
-const DEFAULT_WEIGHTS: [(&str, f32); 9] = [
+const DEFAULT_WEIGHTS: [(&str, f32); 10] = [
     ("cooccurrence", 1.0),
     ("session-knn", 0.6),
     ("content", 0.4),
+    ("text", 0.4),
     ("markov", 0.2),
     ("user-knn", 0.2),
     ("popularity", 0.2),
@@ -20,6 +22,15 @@ const DEFAULT_WEIGHTS: [(&str, f32); 9] = [
     ("repeat", 0.1),
     ("bayes", 0.0),
 ];
+
+/// What the model `text` was made from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TextsRead {
+    /// Version of the encoder.
+    pub version: String,
+    /// By item, the key of its vector; zeros for one without text.
+    pub keys: Vec<VectorKey>,
+}
 
 /// Models and weights that serve together. Immutable: a new training makes a new one, which is swapped in.
 #[derive(Clone, Serialize, Deserialize)]
@@ -34,6 +45,8 @@ pub struct Trained {
     pub vectors: Vec<f32>,
     /// Numbers in one vector.
     pub dimensions: usize,
+    /// What the model `text` read, see [`crate::texts`]; nothing if there is none.
+    pub texts: TextsRead,
 }
 
 impl Default for Trained {
@@ -45,6 +58,7 @@ impl Default for Trained {
             fusion: Fusion::new(sources, weights),
             vectors: Vec::new(),
             dimensions: 0,
+            texts: TextsRead::default(),
         }
     }
 }
@@ -55,11 +69,20 @@ impl Trained {
         self.version != UNTRAINED
     }
 
+    /// Takes the model `text` out with what it read: it goes on learning items, apart from the others.
+    pub fn take_text(&mut self) -> Option<(Text, TextsRead)> {
+        let is_text = |model: &mut BatchModel| matches!(model, BatchModel::Text(_));
+        match self.batch.extract_if(.., is_text).last()? {
+            BatchModel::Text(text) => Some((text, std::mem::take(&mut self.texts))),
+            _ => None,
+        }
+    }
+
     /// The models in the order of the fusion's weights. A source that no model goes by is left to the caller as a failed one.
-    pub fn lineup<'a>(&'a self, online: &'a OnlineModels) -> Vec<Option<&'a dyn Model>> {
+    pub fn lineup<'a>(&'a self, online: &'a OnlineModels, text: &'a Text) -> Vec<Option<&'a dyn Model>> {
         let online = online.sources();
         let find = |name: &String| {
-            let batch = self.batch.iter().map(BatchModel::model);
+            let batch = self.batch.iter().map(BatchModel::model).chain([text as &dyn Model]);
             online.iter().copied().chain(batch).find(|model| model.name() == name)
         };
         self.fusion.sources.iter().map(find).collect()

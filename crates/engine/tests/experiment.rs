@@ -6,6 +6,7 @@ use zhiyin_engine::{
     experiment::{ExperimentConfig, ExperimentData, ExperimentError, ModelResult, Protocol, Report, run},
     progress::Silent,
 };
+use zhiyin_models::ItemVectors;
 
 const ITEMS: u32 = 40;
 const USERS: u32 = 120;
@@ -116,6 +117,38 @@ fn cold_items_are_reported_in_full_among_themselves_and_beside_warm_ones() {
     assert_eq!(metric(row, "hr@1"), 0.0, "co-occurrence cannot know an item that nobody chose");
     assert!(metric(row, "hr@1:warm") > 0.8);
     assert!(row.metrics.contains_key("hr@10:cold-only"));
+}
+
+/// The ring with vectors that tell where on it an item lies.
+fn drawn_ring() -> ExperimentData {
+    let angle = |item: u32| item as f32 * std::f32::consts::TAU / ITEMS as f32;
+    let row =
+        |item| (1..=4).flat_map(move |turn| [(angle(item) * turn as f32).cos(), (angle(item) * turn as f32).sin()]);
+    ExperimentData { vectors: ItemVectors::new(8, (0..ITEMS).flat_map(row).collect()), ..ring() }
+}
+
+#[test]
+fn cold_items_are_found_by_a_weight_of_their_own_that_keeps_the_warm_ones() {
+    let models = ["markov", "popularity", "text", "fusion", "fusion-without-text"];
+    let report = evaluate(&drawn_ring(), Protocol::ColdItems, &models).unwrap();
+    let row = |name: &str| report.results.iter().find(|row| row.model == name).unwrap();
+    let (plain, served) = (row("fusion"), row("fusion-cold-slots"));
+    assert!(served.params["cold_weight"]["source"] == "text", "{}", served.params);
+    assert!(metric(served, "hr@10") > 0.9 && metric(served, "ndcg@10") >= metric(plain, "ndcg@10"));
+    assert!(metric(served, "hr@10:warm") >= 0.98 * metric(plain, "hr@10:warm"));
+    let without = row("fusion-without-text");
+    assert!(without.params["weights"].get("text").is_none(), "{}", without.params);
+    let pair =
+        report.paired.iter().find(|pair| pair.against == "fusion-without-text" && pair.metric == "hr@10").unwrap();
+    assert!((pair.difference - (metric(plain, "hr@10") - metric(without, "hr@10"))).abs() < 1e-9);
+}
+
+#[test]
+fn where_every_item_was_met_one_row_of_the_fusion_is_enough() {
+    let report = evaluate(&drawn_ring(), Protocol::LeaveOneOut, &["text", "fusion"]).unwrap();
+    let names: Vec<&str> = report.results.iter().map(|row| row.model.as_str()).collect();
+    assert_eq!(names, ["text", "fusion"]);
+    assert!(metric(&report.results[0], "hr@10") > 0.9, "what comes next lies nearby");
 }
 
 #[test]

@@ -48,6 +48,11 @@ impl Router {
         }
     }
 
+    /// Whether a request would be answered now, or once a model is loaded or a circuit closes.
+    pub fn may_answer(&self) -> bool {
+        self.runtimes.iter().any(|runtime| may_answer(&runtime.status()))
+    }
+
     /// Asks one after the other until one answers; `goes_on` may forbid to ask another.
     fn ask<T>(
         &self,
@@ -73,11 +78,11 @@ impl Router {
 }
 
 impl LanguageModel for Router {
-    /// The model of the runtime that would answer now.
+    /// The model of the first runtime that answers now, or will once its model is loaded.
     fn model(&self) -> String {
-        let status = self.status();
-        let serving = status.runtimes.iter().find(|runtime| Some(&runtime.name) == status.serving.as_ref());
-        serving.map_or_else(|| "none".to_owned(), |runtime| runtime.model.clone())
+        let statuses = self.runtimes.iter().map(|runtime| runtime.status());
+        let first = statuses.filter(may_answer).map(|status| status.model).next();
+        first.unwrap_or_else(|| "none".to_owned())
     }
 
     /// Another runtime is asked only as long as no piece was given out: pieces can't be taken back.
@@ -97,6 +102,11 @@ impl LanguageModel for Router {
     fn log_probabilities(&self, request: &ScoreRequest) -> Result<Scored, LanguageError> {
         self.ask(|| true, |runtime| runtime.log_probabilities(request))
     }
+}
+
+/// Whether a request would be answered now or after a while.
+fn may_answer(status: &RuntimeStatus) -> bool {
+    !matches!(status.availability, Availability::Unavailable { .. })
 }
 
 fn passed_over(status: &RuntimeStatus) -> Option<String> {

@@ -133,7 +133,7 @@ impl Cooccurrence {
         let source = self.source_factor(item);
         let mut scored = Vec::with_capacity(row.len());
         row.each(|other, units| scored.push((other, source * units * self.damped(other))));
-        best(scored, k)
+        best(scored.into_iter(), k)
     }
 
     /// Number of pairs that are counted.

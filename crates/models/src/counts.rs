@@ -3,10 +3,11 @@
 //! Equality and the serialised form depend only on what is counted, not on the order in which it was learned. The tables don't know
 //! what they count, and taking away what was never added is a mistake of the caller: it leaves the entry at 0.
 
-mod packed;
+mod leaf;
 mod row;
 
 use std::{
+    cmp::Reverse,
     ops::{AddAssign, SubAssign},
     sync::OnceLock,
 };
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use zhiyin_core::{Interaction, ItemIx, limits::FOLD_WINDOW_MAX};
 
 pub(crate) use self::row::CountRow;
-use crate::{Dataset, Histories, Step, dataset::latest};
+use crate::{Dataset, Histories, Ranked, Step, dataset::latest};
 
 /// One [`CountRow`] per dense number; rows that are empty at the end don't exist.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -177,17 +178,17 @@ pub(crate) fn fast_ln(x: f32) -> f32 {
 }
 
 /// The `k` best of some scored items, best first, ties by the smaller number.
-pub(crate) fn best(mut scored: Vec<(ItemIx, f32)>, k: usize) -> Vec<(ItemIx, f32)> {
-    let by_score = |a: &(ItemIx, f32), b: &(ItemIx, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+pub(crate) fn best(scored: impl Iterator<Item = (ItemIx, f32)>, k: usize) -> Vec<(ItemIx, f32)> {
     if k == 0 {
         return Vec::new();
     }
-    if scored.len() > k {
-        scored.select_nth_unstable_by(k - 1, by_score);
-        scored.truncate(k);
+    let mut ranked: Vec<Ranked> = scored.map(|(item, score)| Ranked::new(item, score)).collect();
+    if ranked.len() > k {
+        ranked.select_nth_unstable_by_key(k - 1, |&ranked| Reverse(ranked));
+        ranked.truncate(k);
     }
-    scored.sort_unstable_by(by_score);
-    scored
+    ranked.sort_unstable_by_key(|&ranked| Reverse(ranked));
+    ranked.into_iter().map(|ranked| (ranked.item(), ranked.score())).collect()
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod neighbours;
 #[cfg(test)]
 mod online_checks;
 pub mod popularity;
+pub mod ranked;
 pub mod repeat;
 pub mod scores;
 pub mod session_knn;
@@ -39,5 +40,6 @@ pub mod whitening;
 
 pub use dataset::{Dataset, Histories, ItemFacts};
 pub use model::{Cause, Contribution, FitError, Model, Online, Query, Step};
+pub use ranked::Ranked;
 pub use scores::Scores;
 pub use vectors::ItemVectors;

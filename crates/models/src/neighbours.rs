@@ -3,7 +3,7 @@
 //! Postings are exact and unbounded; a query only walks the latest of each item. Removing from an item's postings costs a move of what
 //! follows, which is fine for the rare deletion.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, cmp::Reverse};
 
 use serde::{Deserialize, Serialize};
 use zhiyin_core::{ActorIx, ItemIx};
@@ -89,25 +89,43 @@ pub(crate) struct Candidate {
     pub(crate) actor: ActorIx,
     /// Bit `p` is set if the `p`-th query item (the newest is 0) is shared.
     pub(crate) shared: u32,
-    /// Sum of the weights of the shared query items, or what a model makes of it.
+    /// Sum of the weights of the shared query items, or what a model makes of it; never negative.
     pub(crate) similarity: f32,
     /// The time of the newest shared posting.
     pub(crate) time_s: u32,
 }
 
+impl Candidate {
+    /// Higher is better: by similarity, then by recency, then the lower number. The bits of floats that aren't negative stand in their
+    /// order, and comparing one whole number doesn't branch.
+    fn rank(&self) -> u128 {
+        u128::from(self.similarity.to_bits()) << 64 | u128::from(self.time_s) << 32 | u128::from(!self.actor)
+    }
+
+    fn credit(&mut self, place: usize, weight: f32) {
+        // Somebody may stand in an item's postings several times.
+        if self.shared >> place & 1 == 0 {
+            self.shared |= 1 << place;
+            self.similarity += weight;
+        }
+    }
+}
+
 /// Candidates by actor: an open-addressing table of places in a list, cleared by raising a stamp.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
-    slots: Vec<Entry>,
+    slots: Vec<Slot>,
     stamp: u32,
     list: Vec<Candidate>,
+    /// Who asks, and is no candidate.
+    asker: Option<ActorIx>,
 }
 
+/// A place in the list; free unless it bears the table's stamp.
 #[derive(Clone, Copy, Debug, Default)]
-struct Entry {
+struct Slot {
     stamp: u32,
     place: u32,
-    actor: ActorIx,
 }
 
 thread_local! {
@@ -115,10 +133,12 @@ thread_local! {
 }
 
 impl Candidates {
-    /// Lends this thread's table, empty, with room for `actors`. Its size follows the walk's bounds, never the catalogue.
-    pub(crate) fn borrow<R>(actors: usize, work: impl FnOnce(&mut Self) -> R) -> R {
+    /// Lends this thread's table, empty, with room for `actors` besides the `asker`. Its size follows the walk's bounds, never the
+    /// catalogue.
+    pub(crate) fn borrow<R>(actors: usize, asker: Option<ActorIx>, work: impl FnOnce(&mut Self) -> R) -> R {
         let mut table = SCRATCH.take();
         table.clear(actors);
+        table.asker = asker;
         let result = work(&mut table);
         SCRATCH.set(table);
         result
@@ -129,53 +149,63 @@ impl Candidates {
         self.list.clear();
         self.stamp = self.stamp.wrapping_add(1);
         if self.slots.len() < slots || self.stamp == 0 {
-            self.slots = vec![Entry::default(); slots.max(self.slots.len())];
+            self.slots = vec![Slot::default(); slots.max(self.slots.len())];
             self.stamp = 1;
         }
     }
 
     /// Walks the `count` latest postings of the query item at `place`, adding `weight` to everyone there once.
     pub(crate) fn credit(&mut self, postings: &[Posting], count: usize, place: usize, weight: f32) {
-        let bit = 1u32 << place;
-        for posting in postings.iter().rev().take(count) {
-            let candidate = self.entry(*posting);
-            if candidate.shared & bit == 0 {
-                candidate.shared |= bit;
-                candidate.similarity += weight;
+        for &posting in newest(postings, count) {
+            match self.find(posting.actor) {
+                Ok(known) => self.list[known].credit(place, weight),
+                Err(_) if Some(posting.actor) == self.asker => {}
+                Err(slot) => {
+                    self.slots[slot] = Slot { stamp: self.stamp, place: self.list.len() as u32 };
+                    let Posting { actor, time_s } = posting;
+                    self.list.push(Candidate { actor, shared: 1 << place, similarity: weight, time_s });
+                }
             }
         }
     }
 
-    fn entry(&mut self, posting: Posting) -> &mut Candidate {
+    /// As [`Candidates::credit`], but passes over those who aren't candidates yet.
+    pub(crate) fn credit_known(&mut self, postings: &[Posting], count: usize, place: usize, weight: f32) {
+        for posting in newest(postings, count) {
+            if let Ok(known) = self.find(posting.actor) {
+                self.list[known].credit(place, weight);
+            }
+        }
+    }
+
+    /// Where an actor stands in the list, or the slot that is free for them.
+    fn find(&self, actor: ActorIx) -> Result<usize, usize> {
         let mask = self.slots.len() - 1;
-        let mut at = (posting.actor.wrapping_mul(0x9E37_79B9) >> 7) as usize & mask;
+        let mut at = (actor.wrapping_mul(0x9E37_79B9) >> 7) as usize & mask;
         loop {
             let slot = self.slots[at];
             if slot.stamp != self.stamp {
-                let place = self.list.len();
-                self.slots[at] = Entry { stamp: self.stamp, place: place as u32, actor: posting.actor };
-                let Posting { actor, time_s } = posting;
-                self.list.push(Candidate { actor, shared: 0, similarity: 0.0, time_s });
-                return &mut self.list[place];
+                return Err(at);
             }
-            if slot.actor == posting.actor {
-                return &mut self.list[slot.place as usize];
+            if self.list[slot.place as usize].actor == actor {
+                return Ok(slot.place as usize);
             }
             at = (at + 1) & mask;
         }
     }
 
-    /// The `k` most similar candidates for which `keep` holds, ties by recency and then by number; in no particular order.
-    pub(crate) fn best(&mut self, k: usize, keep: impl Fn(&Candidate) -> bool) -> &[Candidate] {
-        self.list.retain(keep);
+    /// Whether `k` candidates are more similar than `similarity`.
+    pub(crate) fn outdo(&self, similarity: f32, k: usize) -> bool {
+        self.list.len() >= k && self.list.iter().filter(|candidate| candidate.similarity > similarity).count() >= k
+    }
+
+    /// The `k` most similar candidates, ties by recency and then by number; in no particular order.
+    pub(crate) fn best(&mut self, k: usize) -> &[Candidate] {
         if k == 0 {
             return &[];
         }
         if self.list.len() > k {
-            self.list.select_nth_unstable_by(k - 1, |a, b| {
-                let similar = b.similarity.total_cmp(&a.similarity);
-                similar.then(b.time_s.cmp(&a.time_s)).then(a.actor.cmp(&b.actor))
-            });
+            self.list.select_nth_unstable_by_key(k - 1, |candidate| Reverse(candidate.rank()));
             self.list.truncate(k);
         }
         &self.list
@@ -185,6 +215,11 @@ impl Candidates {
     pub(crate) fn all_mut(&mut self) -> &mut [Candidate] {
         &mut self.list
     }
+}
+
+/// The `count` latest postings, newest first.
+fn newest(postings: &[Posting], count: usize) -> impl Iterator<Item = &Posting> {
+    postings[postings.len().saturating_sub(count)..].iter().rev()
 }
 
 /// The different items among the latest, newest first, each with its age in places; at most [`SOURCES_MAX`].

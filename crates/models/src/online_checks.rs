@@ -9,7 +9,7 @@ use zhiyin_core::{ActorIx, Interaction, ItemIx, Weight, limits::FOLD_WINDOW_MAX}
 use crate::{Dataset, Histories, ItemFacts, Model, Online, Query, Scores, Step, dataset::latest};
 
 pub(crate) const N_ITEMS: usize = 8;
-const N_ACTORS: u32 = 4;
+pub(crate) const N_ACTORS: u32 = 4;
 const DAY_S: u32 = 86_400;
 
 /// An event of a made-up log: whose, and what.
@@ -44,7 +44,7 @@ pub(crate) fn each_logged(log: &[Logged], mut learn: impl FnMut(&Step<'_>)) {
     }
 }
 
-fn learned<M: Online>(mut model: M, log: &[Logged]) -> M {
+pub(crate) fn learned<M: Online>(mut model: M, log: &[Logged]) -> M {
     each_logged(log, |step| model.fold(step));
     model
 }

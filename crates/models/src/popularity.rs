@@ -102,7 +102,10 @@ impl Decayed {
     }
 
     fn share(&self, item: ItemIx) -> f32 {
-        let units = self.units.get(&item).copied().unwrap_or(0);
+        self.share_of(self.units.get(&item).copied().unwrap_or(0))
+    }
+
+    fn share_of(&self, units: u64) -> f32 {
         if units == 0 { 0.0 } else { (units as f64 / self.total as f64) as f32 }
     }
 }
@@ -192,11 +195,12 @@ impl Popularity {
     pub fn top(&self, _now_s: u32, segment: Option<u32>, k: usize) -> Vec<(ItemIx, f32)> {
         let overall = self.overall();
         let in_segment = self.segment(segment);
-        let score = |item: ItemIx| {
-            let (share, of_segment) = self.shares(in_segment);
-            overall.share(item) * share + of_segment.map_or(0.0, |tally| tally.share(item) * self.params.segment_share)
-        };
-        best(overall.units.keys().map(|&item| (item, score(item))).collect(), k)
+        let (share, of_segment) = self.shares(in_segment);
+        let scored = overall.units.iter().map(|(&item, &units)| {
+            let segment_share = of_segment.map_or(0.0, |tally| tally.share(item) * self.params.segment_share);
+            (item, overall.share_of(units) * share + segment_share)
+        });
+        best(scored, k)
     }
 
     /// An item's share of all decayed weight, whatever the segment.

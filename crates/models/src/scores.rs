@@ -40,18 +40,19 @@ impl Scores {
     /// Adds to the score of an item; an item outside the catalogue is passed over.
     pub fn add(&mut self, item: ItemIx, amount: f32) {
         let Some(value) = self.values.get_mut(item as usize) else { return };
-        if self.dense || amount == 0.0 {
-            *value += amount;
+        let sum = *value + amount;
+        if self.dense {
+            *value = sum;
             return;
         }
         if *value == 0.0 {
+            if amount == 0.0 {
+                return;
+            }
             self.touched.push(item);
         }
-        *value += amount;
-        if *value == 0.0 {
-            // Amounts that cancel leave the smallest number, so that no item is touched twice.
-            *value = f32::MIN_POSITIVE;
-        }
+        // Amounts that cancel leave the smallest number, so that no item is touched twice.
+        *value = if sum == 0.0 { f32::MIN_POSITIVE } else { sum };
     }
 
     /// Multiplies every score that a sparse model gave by its item's factor, which must be positive.
@@ -59,6 +60,23 @@ impl Scores {
         for &item in &self.touched {
             self.values[item as usize] *= factor(item);
         }
+    }
+
+    /// Makes the scores of some items 0.
+    pub fn silence(&mut self, is_silent: impl Fn(ItemIx) -> bool) {
+        let Self { values, touched, dense } = self;
+        if *dense {
+            let silent = (0..).zip(values.iter_mut()).filter(|(item, _)| is_silent(*item));
+            silent.for_each(|(_, value)| *value = 0.0);
+            return;
+        }
+        touched.retain(|&item| {
+            let stays = !is_silent(item);
+            if !stays {
+                values[item as usize] = 0.0;
+            }
+            stays
+        });
     }
 
     /// All scores as one array, for models that score every item. From then on every item counts as touched.
@@ -108,6 +126,18 @@ mod tests {
         scores.add(2, 1.5);
         scores.scale(|item| item as f32);
         assert_eq!(scores.values(), [0.0, 0.0, 3.0]);
+    }
+
+    #[test]
+    fn silent_items_are_touched_no_more() {
+        let mut scores = Scores::new(3);
+        scores.add(1, 2.0);
+        scores.add(2, 3.0);
+        scores.silence(|item| item == 1);
+        assert_eq!((scores.values(), scores.touched()), (&[0.0, 0.0, 3.0][..], &[2][..]));
+        scores.dense_mut()[0] = 4.0;
+        scores.silence(|item| item == 2);
+        assert_eq!(scores.values(), [4.0, 0.0, 0.0]);
     }
 
     #[test]

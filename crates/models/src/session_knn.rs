@@ -4,12 +4,13 @@
 //! to each session among its `recent` latest, the `neighbours` most similar sessions (ties by recency) vote for their items with
 //! similarity × λ × idf, where λ = 1 − p/10 of the newest shared item and idf = log(1 + sessions / postings of the item).
 //!
-//! Unlike the paper the bound on recent sessions holds per item and not for all together, so nothing has to be evicted. Neighbours'
-//! items come from [`Query::histories`]. A posting costs 8 bytes, one per event.
+//! Unlike the paper the bound on recent sessions holds per item and not for all together, so nothing has to be evicted. Once `neighbours`
+//! sessions are more similar than anyone new can become, the older query items only raise those. Neighbours' items come from
+//! [`Query::histories`]. A posting costs 8 bytes, one per event.
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use zhiyin_core::ItemIx;
+use zhiyin_core::{Interaction, ItemIx};
 
 use crate::{
     Cause, Contribution, Dataset, Model, Online, Query, Scores, Step,
@@ -99,17 +100,26 @@ impl SessionKnn {
         if postings == 0 { 0.0 } else { fast_ln(1.0 + self.sessions as f32 / postings as f32) }
     }
 
-    /// Hands the voting sessions to `vote`.
-    fn each_neighbour(&self, query: &Query<'_>, mut vote: impl FnMut(&Candidate)) {
+    /// Gives the voting sessions to `count`.
+    fn with_neighbours<R>(&self, query: &Query<'_>, count: impl FnOnce(&[Candidate]) -> R) -> R {
+        let Params { recent, neighbours, query_items, .. } = self.params;
         let weights = self.params.weights();
-        let (items, found) = distinct_newest(query.history, self.params.query_items);
-        Candidates::borrow(found * self.params.recent, |candidates| {
+        let (items, found) = distinct_newest(query.history, query_items);
+        Candidates::borrow(found * recent, query.actor, |candidates| {
+            let mut are_enough = false;
             for (place, &item) in items[..found].iter().enumerate() {
-                candidates.credit(self.postings.of(item), self.params.recent, place, weights[place]);
+                // Whoever shares none of the newer items gets no more than this.
+                let newcomer_max: f32 = weights[place..found].iter().sum();
+                are_enough = are_enough || candidates.outdo(newcomer_max, neighbours);
+                let postings = self.postings.of(item);
+                if are_enough {
+                    candidates.credit_known(postings, recent, place, weights[place]);
+                } else {
+                    candidates.credit(postings, recent, place, weights[place]);
+                }
             }
-            let others = |candidate: &Candidate| Some(candidate.actor) != query.actor;
-            candidates.best(self.params.neighbours, others).iter().for_each(&mut vote);
-        });
+            count(candidates.best(neighbours))
+        })
     }
 }
 
@@ -128,10 +138,15 @@ impl Model for SessionKnn {
     }
 
     fn score(&self, query: &Query<'_>, scores: &mut Scores) {
-        self.each_neighbour(query, |neighbour| {
-            let vote = neighbour.similarity * match_weight(neighbour);
-            for event in latest(query.histories.of(neighbour.actor), self.params.neighbour_items) {
-                scores.add(event.item, vote);
+        self.with_neighbours(query, |neighbours| {
+            // Histories lie far apart: looking all of them up first lets the processor wait for many at once.
+            let voice = |neighbour: &Candidate| {
+                let vote = neighbour.similarity * match_weight(neighbour);
+                (vote, latest(query.histories.of(neighbour.actor), self.params.neighbour_items))
+            };
+            let voices: Vec<(f32, &[Interaction])> = neighbours.iter().map(voice).collect();
+            for (vote, session) in voices {
+                session.iter().for_each(|event| scores.add(event.item, vote));
             }
         });
         scores.scale(|item| self.idf(item));
@@ -147,11 +162,13 @@ impl Model for SessionKnn {
         let (causes, found) = distinct_newest(query.history, self.params.query_items);
         let places: FxHashMap<ItemIx, usize> = items.iter().copied().zip(0..).collect();
         let mut amounts = vec![[0.0; SOURCES_MAX]; items.len()];
-        self.each_neighbour(query, |neighbour| {
-            let session = latest(query.histories.of(neighbour.actor), self.params.neighbour_items);
-            for place in session.iter().filter_map(|event| places.get(&event.item)) {
-                for cause in (0..found).filter(|cause| neighbour.shared >> cause & 1 == 1) {
-                    amounts[*place][cause] += weights[cause] * match_weight(neighbour);
+        self.with_neighbours(query, |neighbours| {
+            for neighbour in neighbours {
+                let session = latest(query.histories.of(neighbour.actor), self.params.neighbour_items);
+                for place in session.iter().filter_map(|event| places.get(&event.item)) {
+                    for cause in (0..found).filter(|cause| neighbour.shared >> cause & 1 == 1) {
+                        amounts[*place][cause] += weights[cause] * match_weight(neighbour);
+                    }
                 }
             }
         });
@@ -226,7 +243,43 @@ mod tests {
         assert!(scores.get(3) > 0.0 && scores.get(2) == 0.0);
     }
 
+    /// What the module says, without any short cut: every session is looked at, all candidates are sorted.
+    fn plainly(model: &SessionKnn, query: &Query<'_>) -> Vec<(f32, zhiyin_core::ActorIx)> {
+        let (items, found) = distinct_newest(query.history, model.params.query_items);
+        let weights = model.params.weights();
+        let mut sessions = Vec::new();
+        for actor in (0..N_ACTORS).filter(|&actor| Some(actor) != query.actor) {
+            let place_of = |&place: &usize| {
+                let postings = model.postings.of(items[place]).iter().rev().take(model.params.recent);
+                postings.filter(|posting| posting.actor == actor).map(|posting| posting.time_s).next()
+            };
+            let shared: Vec<(usize, u32)> = (0..found).filter_map(|place| Some((place, place_of(&place)?))).collect();
+            let similarity = shared.iter().map(|&(place, _)| weights[place]).sum::<f32>();
+            sessions.extend(shared.first().map(|&(_, time_s)| (similarity, time_s, actor)));
+        }
+        sessions.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
+        sessions.truncate(model.params.neighbours);
+        sessions.into_iter().map(|(similarity, _, actor)| (similarity, actor)).collect()
+    }
+
     proptest! {
+        #[test]
+        fn stopping_early_finds_the_same_neighbours(
+            log in logs(), neighbours in 1_usize..4, recent in 1_usize..6, decay in 0.5_f32..20.0, asker in 0u32..4,
+        ) {
+            let params = Params { neighbours, recent, decay, ..Params::default() };
+            let model = learned(SessionKnn::new(params), &log);
+            let rows = histories(&log);
+            let query = query(&rows, asker, &[]);
+            let mut found = model.with_neighbours(&query, |found| {
+                found.iter().map(|candidate| (candidate.similarity, candidate.actor)).collect::<Vec<_>>()
+            });
+            let mut expected = plainly(&model, &query);
+            found.sort_by_key(|&(_, actor)| actor);
+            expected.sort_by_key(|&(_, actor)| actor);
+            prop_assert_eq!(found, expected);
+        }
+
         #[test]
         fn forgets_exactly_and_explains_what_it_scores(log in logs(), forgotten in 0u32..4) {
             let fresh = SessionKnn::new(Params { neighbours: 2, ..Params::default() });

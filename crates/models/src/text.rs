@@ -9,25 +9,26 @@
 //! about 2 seconds for 12,000 items on two cores. A list entry takes 8 bytes.
 
 mod cold;
+mod pairs;
+mod update;
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use zhiyin_core::{Interaction, ItemIx};
 
 use crate::{
-    Cause, Contribution, Dataset, FitError, ItemFacts, ItemVectors, Model, Query, Scores,
-    content::{self, index::Index},
-    linalg,
+    Cause, Contribution, Dataset, FitError, ItemFacts, ItemVectors, Model, Query, Scores, linalg, vectors::is_known,
     whitening::Whitening,
 };
 use cold::Transitions;
+use pairs::{Pairs, keep_best};
+pub use update::{Change, Update, Words};
 
 /// Ages whose weight falls below this add nothing that could change a list.
 const WEIGHT_MIN: f32 = 1e-4;
-/// Items whose similarities are computed at a time.
-const BAND_ROWS: usize = 128;
 /// Entries of all lists together, at most (1 GiB): beyond it lists become shorter.
 const ENTRIES_MAX: usize = 1 << 27;
+/// Items that are compared in minutes, not hours.
+const ITEMS_MAX: usize = 300_000;
 
 /// Hyper-parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,7 +40,7 @@ pub struct Params {
     pub power: f32,
     /// Principal axes that are kept.
     pub axes: usize,
-    /// How far the axes are evened out: 0 not at all, 1 fully.
+    /// How far the axes are evened out: 0 not at all, 1 fully; less if there are not many more texts than numbers in a vector.
     pub whitening: f64,
     /// Share β of the words in the likeness.
     pub words: f32,
@@ -94,8 +95,43 @@ impl Text {
     /// The data set has no vectors, or all are the same.
     pub fn fit(data: &Dataset, params: &Params) -> Result<Self, FitError> {
         let mut model = Self::of_items(&data.vectors, &data.items, params)?;
-        model.transitions = Transitions::fit(data, |item| model.neighbours(item));
+        model.transitions = Transitions::fit(data);
+        let counts = data.item_counts();
+        let is_cold = |item: ItemIx| counts.get(item as usize).is_none_or(|count| *count == 0);
+        model.transitions = model.transitions_to(&model.transitions, is_cold);
         Ok(model)
+    }
+
+    /// The model as it would be if nobody had met these items.
+    pub fn supposing_cold(&self, is_cold: impl Fn(ItemIx) -> bool) -> Supposing<'_> {
+        let transitions = self.transitions_to(&self.transitions, is_cold);
+        Supposing { text: self, transitions, weight: self.params.transitions }
+    }
+
+    /// Takes over what leads to the items from a model that was fitted on events. `is_cold` tells which items nobody has met.
+    pub fn inherit_transitions(&mut self, from: &Self, is_cold: impl Fn(ItemIx) -> bool) {
+        self.transitions = self.transitions_to(&from.transitions, is_cold);
+    }
+
+    fn transitions_to(&self, learned: &Transitions, is_cold: impl Fn(ItemIx) -> bool) -> Transitions {
+        let mut transitions = learned.without_cold();
+        for item in (0..self.n_items() as ItemIx).filter(|item| is_cold(*item)) {
+            transitions.add(item, self.neighbours(item).filter(|(other, _)| !is_cold(*other)));
+        }
+        transitions
+    }
+
+    /// A model that knows no item.
+    pub fn empty(params: &Params) -> Self {
+        Self {
+            params: params.clone(),
+            whitening: Whitening::default(),
+            vectors: Vec::new(),
+            width: 0,
+            items: Vec::new(),
+            cosines: Vec::new(),
+            transitions: Transitions::default(),
+        }
     }
 
     /// The model of some items without any interaction.
@@ -111,13 +147,20 @@ impl Text {
         if vectors.is_empty() {
             return Err(little("no vectors of item texts"));
         }
-        let whitening = Whitening::fit(vectors.rows(), vectors.dims(), params.axes, params.whitening)
+        if vectors.len() > ITEMS_MAX {
+            return Err(FitError::CatalogueTooLarge { model: "text", items: vectors.len(), items_max: ITEMS_MAX });
+        }
+        // The principal axes of few texts are the texts themselves: evening them out would make all of them equally unlike.
+        let known = vectors.rows().chunks_exact(vectors.dims()).filter(|row| is_known(row)).count() as f64;
+        let power = params.whitening * known / (known + vectors.dims() as f64);
+        let whitening = Whitening::fit(vectors.rows(), vectors.dims(), params.axes, power)
             .ok_or_else(|| little("no two items with different texts"))?;
         let vectors = whitening.apply(vectors.rows());
         let n_items = vectors.len() / whitening.dims();
-        let width = params.neighbours.min(n_items.saturating_sub(1)).min(ENTRIES_MAX / n_items.max(1));
-        let words = Index::new(&content::Params::default(), if params.words > 0.0 { facts } else { &[] });
-        let pairs = Pairs { vectors: &vectors, dims: whitening.dims(), words: &words, share: params.words };
+        // Room for as many items again, which may come before the next fit.
+        let width = params.neighbours.min(2 * n_items).min(ENTRIES_MAX / n_items.max(1));
+        let words = Words::new(facts, params);
+        let pairs = Pairs { vectors: &vectors, dims: whitening.dims(), words: &words.0, share: params.words };
         let (items, cosines) = pairs.lists(width);
         Ok(Self {
             params: params.clone(),
@@ -139,9 +182,30 @@ impl Text {
         fits
     }
 
-    /// The map from the encoder's vectors to those that are compared.
-    pub fn whitening(&self) -> &Whitening {
-        &self.whitening
+    /// The hyper-parameters.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Numbers in a vector of the encoder; 0 for a model that knows no item.
+    pub fn dims_in(&self) -> usize {
+        self.whitening.dims_in()
+    }
+
+    /// Numbers in a whitened vector; 0 for a model that knows no item.
+    pub fn dims(&self) -> usize {
+        self.whitening.dims()
+    }
+
+    /// The whitened unit vector of an item, if it has a text.
+    pub fn vector(&self, item: ItemIx) -> Option<&[f32]> {
+        let from = item as usize * self.dims();
+        self.vectors.get(from..from + self.dims()).filter(|row| is_known(row))
+    }
+
+    /// Items that have a row, with or without text.
+    pub fn n_items(&self) -> usize {
+        self.vectors.len().checked_div(self.dims()).unwrap_or(0)
     }
 
     /// The most similar items with their likenesses, best first.
@@ -154,12 +218,42 @@ impl Text {
 
     /// The items nearest to a vector of the encoder, with their cosines, best first, ties by item. Looks at every item.
     pub fn nearest(&self, vector: &[f32], count: usize) -> Vec<(ItemIx, f32)> {
+        if self.dims() == 0 {
+            return Vec::new();
+        }
         let whitened = self.whitening.apply(vector);
-        let mut row = vec![0.0; self.vectors.len() / self.whitening.dims()];
-        linalg::multiply_transposed(&whitened, &self.vectors, self.whitening.dims(), &mut row);
+        let mut row = vec![0.0; self.n_items()];
+        linalg::multiply_transposed(&whitened, &self.vectors, self.dims(), &mut row);
         let mut found: Vec<(ItemIx, f32)> = (0..).zip(row).filter(|(_, cosine)| *cosine > 0.0).collect();
         keep_best(&mut found, count);
         found
+    }
+
+    fn score_with(&self, transitions: &Transitions, share: f32, query: &Query<'_>, scores: &mut Scores) {
+        for (item, weight) in self.weighted(query.history) {
+            for (other, cosine) in self.neighbours(item) {
+                scores.add(other, weight * sharpen(cosine, self.params.power));
+            }
+            for (other, transition) in transitions.from(item) {
+                scores.add(other, weight * share * transition);
+            }
+        }
+    }
+
+    fn explain_with(
+        &self,
+        transitions: &Transitions,
+        share: f32,
+        query: &Query<'_>,
+        item: ItemIx,
+    ) -> Vec<Contribution> {
+        let causes = self.weighted(query.history).filter_map(|(cause, weight)| {
+            let likeness = self.neighbours(cause).find(|(other, _)| *other == item).map_or(0.0, |(_, cosine)| cosine);
+            let transition = transitions.from(cause).find(|(other, _)| *other == item).map_or(0.0, |found| found.1);
+            let amount = weight * (sharpen(likeness, self.params.power) + share * transition);
+            (amount > 0.0).then_some(Contribution { cause: Cause::History(cause), amount })
+        });
+        causes.collect()
     }
 
     fn weighted<'a>(&self, history: &'a [Interaction]) -> impl Iterator<Item = (ItemIx, f32)> + 'a {
@@ -175,25 +269,11 @@ impl Model for Text {
     }
 
     fn score(&self, query: &Query<'_>, scores: &mut Scores) {
-        for (item, weight) in self.weighted(query.history) {
-            for (other, cosine) in self.neighbours(item) {
-                scores.add(other, weight * sharpen(cosine, self.params.power));
-            }
-            for (other, transition) in self.transitions.from(item) {
-                scores.add(other, weight * self.params.transitions * transition);
-            }
-        }
+        self.score_with(&self.transitions, self.params.transitions, query, scores);
     }
 
     fn explain(&self, query: &Query<'_>, item: ItemIx) -> Vec<Contribution> {
-        let causes = self.weighted(query.history).filter_map(|(cause, weight)| {
-            let likeness = self.neighbours(cause).find(|(other, _)| *other == item).map_or(0.0, |(_, cosine)| cosine);
-            let transition =
-                self.transitions.from(cause).find(|(other, _)| *other == item).map_or(0.0, |found| found.1);
-            let amount = weight * (sharpen(likeness, self.params.power) + self.params.transitions * transition);
-            (amount > 0.0).then_some(Contribution { cause: Cause::History(cause), amount })
-        });
-        causes.collect()
+        self.explain_with(&self.transitions, self.params.transitions, query, item)
     }
 
     fn bytes(&self) -> usize {
@@ -202,95 +282,35 @@ impl Model for Text {
     }
 }
 
+/// A model under the supposition that nobody has met some items: see [`Text::supposing_cold`].
+pub struct Supposing<'a> {
+    text: &'a Text,
+    transitions: Transitions,
+    /// Weight of the transitions.
+    pub weight: f32,
+}
+
+impl Model for Supposing<'_> {
+    fn name(&self) -> &'static str {
+        self.text.name()
+    }
+
+    fn score(&self, query: &Query<'_>, scores: &mut Scores) {
+        self.text.score_with(&self.transitions, self.weight, query, scores);
+    }
+
+    fn explain(&self, query: &Query<'_>, item: ItemIx) -> Vec<Contribution> {
+        self.text.explain_with(&self.transitions, self.weight, query, item)
+    }
+
+    fn bytes(&self) -> usize {
+        self.transitions.bytes()
+    }
+}
+
 #[allow(clippy::float_cmp, reason = "the common powers are whole numbers, which need no logarithm")]
 fn sharpen(cosine: f32, power: f32) -> f32 {
     if power == power.trunc() { cosine.powi(power as i32) } else { cosine.powf(power) }
-}
-
-/// What the likeness of two items is made of.
-struct Pairs<'a> {
-    vectors: &'a [f32],
-    dims: usize,
-    words: &'a Index,
-    /// Share of the words.
-    share: f32,
-}
-
-/// Buffers of one thread.
-#[derive(Default)]
-struct Work {
-    /// One row of likenesses for each item of a band.
-    rows: Vec<f32>,
-    /// Cosines of words with one item.
-    words: Vec<f32>,
-    touched: Vec<ItemIx>,
-}
-
-impl Pairs<'_> {
-    fn n_items(&self) -> usize {
-        self.vectors.len() / self.dims
-    }
-
-    /// The `width` nearest items of every item and their likenesses.
-    fn lists(&self, width: usize) -> (Vec<ItemIx>, Vec<f32>) {
-        let (mut items, mut likenesses) = (vec![0; self.n_items() * width], vec![0.0; self.n_items() * width]);
-        if width == 0 {
-            return (items, likenesses);
-        }
-        let bands = self.vectors.par_chunks(BAND_ROWS * self.dims).enumerate();
-        let outs = items.par_chunks_mut(BAND_ROWS * width).zip(likenesses.par_chunks_mut(BAND_ROWS * width));
-        bands.zip(outs).for_each_init(Work::default, |work, ((band, vectors), (items, likenesses))| {
-            self.compare(band * BAND_ROWS, vectors, work);
-            let lists = items.chunks_exact_mut(width).zip(likenesses.chunks_exact_mut(width));
-            for ((own, row), (items, likenesses)) in
-                (band * BAND_ROWS..).zip(work.rows.chunks_exact(self.n_items())).zip(lists)
-            {
-                fill(own, row, items, likenesses);
-            }
-        });
-        (items, likenesses)
-    }
-
-    /// Likenesses of the items from `first` on, whose vectors are given, with all items.
-    fn compare(&self, first: usize, vectors: &[f32], work: &mut Work) {
-        work.rows.resize(vectors.len() / self.dims * self.n_items(), 0.0);
-        linalg::multiply_transposed(vectors, self.vectors, self.dims, &mut work.rows);
-        if self.share == 0.0 {
-            return;
-        }
-        work.words.resize(self.n_items().max(self.words.n_items()), 0.0);
-        for (item, row) in (first..).zip(work.rows.chunks_exact_mut(self.n_items())) {
-            row.iter_mut().for_each(|likeness| *likeness = likeness.max(0.0) * (1.0 - self.share));
-            let Some(document) = self.words.document(item as ItemIx) else { continue };
-            self.words.cosines(document, &mut work.words, &mut work.touched);
-            for other in work.touched.drain(..) {
-                let cosine = std::mem::take(&mut work.words[other as usize]);
-                if let Some(likeness) = row.get_mut(other as usize) {
-                    *likeness += self.share * cosine;
-                }
-            }
-        }
-    }
-}
-
-/// Writes the best of a row into a list that is as long as wanted.
-fn fill(own: usize, row: &[f32], items: &mut [ItemIx], likenesses: &mut [f32]) {
-    let is_wanted = |(item, likeness): &(ItemIx, f32)| *likeness > 0.0 && *item as usize != own;
-    let mut found: Vec<(ItemIx, f32)> = (0..).zip(row.iter().copied()).filter(is_wanted).collect();
-    keep_best(&mut found, items.len());
-    for (place, (item, likeness)) in found.into_iter().enumerate() {
-        (items[place], likenesses[place]) = (item, likeness.min(1.0));
-    }
-}
-
-/// Cuts a list down to its best entries, best first, ties by item.
-fn keep_best(found: &mut Vec<(ItemIx, f32)>, count: usize) {
-    let order = |a: &(ItemIx, f32), b: &(ItemIx, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    if count < found.len() {
-        found.select_nth_unstable_by(count, order);
-        found.truncate(count);
-    }
-    found.sort_unstable_by(order);
 }
 
 #[cfg(test)]

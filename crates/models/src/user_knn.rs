@@ -14,7 +14,7 @@ use crate::{
     Cause, Contribution, Dataset, Model, Online, Query, Scores, Step,
     counts::{Totals, each_step},
     dataset::{contains, latest},
-    neighbours::{Candidate, Candidates, Posting, Postings, distinct_newest},
+    neighbours::{Candidates, Posting, Postings, distinct_newest},
 };
 
 const DAY_S: f32 = 86_400.0;
@@ -112,7 +112,7 @@ impl UserKnn {
     /// Hands each voting actor and the share of its vote to `vote`; the shares sum to 1.
     fn each_neighbour(&self, query: &Query<'_>, mut vote: impl FnMut(ActorIx, f32)) {
         let (items, found) = distinct_newest(query.history, self.params.query_items);
-        Candidates::borrow(found * self.params.recent, |candidates| {
+        Candidates::borrow(found * self.params.recent, query.actor, |candidates| {
             for (place, &item) in items[..found].iter().enumerate() {
                 candidates.credit(self.postings.of(item), self.params.recent, place, 1.0);
             }
@@ -120,8 +120,7 @@ impl UserKnn {
                 let sizes = self.set_sizes.get(candidate.actor).max(1) as f32 * found as f32;
                 candidate.similarity /= sizes.sqrt();
             }
-            let others = |candidate: &Candidate| Some(candidate.actor) != query.actor;
-            let voters = candidates.best(self.params.neighbours, others);
+            let voters = candidates.best(self.params.neighbours);
             let total: f32 = voters.iter().map(|voter| voter.similarity).sum();
             voters.iter().for_each(|voter| vote(voter.actor, voter.similarity / total));
         });

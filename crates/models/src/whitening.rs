@@ -15,7 +15,7 @@ const BAND_ROWS: usize = 1024;
 const SINGULAR_SHARE_MIN: f64 = 1e-6;
 
 /// The map from an encoder's vectors to whitened ones.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Whitening {
     mean: Vec<f32>,
     /// One row of `mean.len()` numbers per axis.

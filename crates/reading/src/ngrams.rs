@@ -1,7 +1,7 @@
 //! Words to weighted n-grams: sublinear frequency times inverse document frequency, rows of length 1.
 //!
 //! N-grams are known by hashes, so that a vocabulary holds no text of the reviews that it was made of. One must occur in at least
-//! [`TEXTS_MIN`] texts, or it would be learned by heart.
+//! `TEXTS_MIN` texts, or it would be learned by heart.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};

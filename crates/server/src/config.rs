@@ -1,7 +1,8 @@
 //! What can be set about the HTTP interface.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use zhiyin_assistant::Assistant;
 use zhiyin_core::limits;
 
 use crate::AuthMode;
@@ -23,6 +24,8 @@ pub struct ServerConfig {
     pub body_bytes_max: usize,
     /// Time that running requests get to finish after the signal to stop.
     pub shutdown_grace: Duration,
+    /// What asks language models. Without it every feature takes its form without a model.
+    pub assistant: Option<Arc<Assistant>>,
 }
 
 impl ServerConfig {
@@ -36,6 +39,7 @@ impl ServerConfig {
             body_timeout: Duration::from_secs(30),
             body_bytes_max: limits::BODY_BYTES_MAX,
             shutdown_grace: Duration::from_secs(10),
+            assistant: None,
         }
     }
 }

@@ -32,6 +32,7 @@ use crate::{
     tags(
         (name = "events", description = "Taking events in, and what cleaning did with them"),
         (name = "recommendations", description = "Lists of items, each a recorded decision"),
+        (name = "texts", description = "Explanations, headlines and blurbs from exact reasons, checked"),
         (name = "catalogue", description = "Items"),
         (name = "users", description = "Users and their erasure"),
         (name = "observation", description = "What decisions led to"),

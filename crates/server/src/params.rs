@@ -1,11 +1,11 @@
 //! Query parameters: strict (unknown names, repeated names and bad UTF-8 are refused), and cheap enough for the hottest route.
 
-use std::{borrow::Cow, str::FromStr};
+use std::{borrow::Cow, str::FromStr, time::Duration};
 
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
-use zhiyin_core::clock::Millis;
-use zhiyin_engine::{RecommendRequest, request::Explain};
+use zhiyin_core::{clock::Millis, limits};
+use zhiyin_engine::{RecommendRequest, SearchRequest, request::Explain};
 
 use crate::fault::Fault;
 
@@ -71,10 +71,11 @@ fn explain(text: &str) -> Result<Explain, Fault> {
     match text {
         "none" => Ok(Explain::None),
         "reasons" => Ok(Explain::Reasons),
+        "text" => Ok(Explain::Text),
         "trace" => Ok(Explain::Trace),
         _ => {
-            let rule = format!("is {:?}, must be `none`, `reasons` or `trace`", cut(text));
-            Err(Fault::bad("explain", rule, "give one of the three"))
+            let rule = format!("is {:?}, must be `none`, `reasons`, `text` or `trace`", cut(text));
+            Err(Fault::bad("explain", rule, "give one of the four"))
         }
     }
 }
@@ -127,6 +128,29 @@ fn set_list_parameter(request: &mut RecommendRequest, name: &str, value: Cow<'_,
             Ok(())
         }
     }
+}
+
+/// Milliseconds that a search may give its encoding when it doesn't say.
+const SEARCH_DEADLINE_MS: u64 = 500;
+
+/// Reads the parameters of a search, and how long its encoding may take.
+pub(crate) fn search(query: Option<&str>) -> Result<(SearchRequest, Duration), Fault> {
+    let mut request = SearchRequest::default();
+    let (mut text, mut deadline) = (None, None);
+    each(query, &[&["q", "limit", "filter", "surface", "deadline_ms"]], |name, value| match name {
+        "q" => once(&mut text, name, value.into_owned()),
+        "limit" => once(&mut request.limit, name, number(name, &value, "a whole number from 1 to 200")?),
+        "filter" => once(&mut request.filter, name, value.into_owned()),
+        "surface" => once(&mut request.surface, name, value.into_owned()),
+        _ => once(&mut deadline, name, number::<u64>(name, &value, "a whole number of milliseconds")?),
+    })?;
+    request.query = text.unwrap_or_default();
+    let (deadline, most) = (deadline.unwrap_or(SEARCH_DEADLINE_MS), limits::SEARCH_MILLISECONDS_MAX);
+    if deadline > most {
+        let rule = format!("is {deadline}, must be at most {most}");
+        return Err(Fault::bad("deadline_ms", rule, "give a shorter time"));
+    }
+    Ok((request, Duration::from_millis(deadline)))
 }
 
 /// Reads `limit` and one cursor parameter of a listing; the limit is `default` when absent and at most `max`.

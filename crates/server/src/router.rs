@@ -11,6 +11,7 @@ use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouter},
     routes,
 };
+use zhiyin_assistant::Assistant;
 use zhiyin_core::Problem;
 use zhiyin_engine::Engine;
 
@@ -20,7 +21,7 @@ use crate::{
     fault::{Fault, FaultKind},
     guard::Guard,
     openapi,
-    routes::{events, items, observe, open, recommend, users},
+    routes::{events, generate, intent, items, language, observe, open, recommend, search, users},
     telemetry::{IngestTelemetry, RouteTelemetry},
 };
 
@@ -30,12 +31,15 @@ pub(crate) type Shared = Arc<App>;
 /// What handlers share.
 pub(crate) struct App {
     pub(crate) engine: Arc<Engine>,
+    pub(crate) assistant: Arc<Assistant>,
     pub(crate) body_bytes_max: usize,
     pub(crate) body_timeout: Duration,
     /// Held for reading by writes of the catalogue and for writing by a PATCH, which reads before it writes.
     pub(crate) catalogue: tokio::sync::RwLock<()>,
     /// Whether a training runs.
     pub(crate) training: Arc<AtomicBool>,
+    /// Room for searches that are being encoded.
+    pub(crate) searches: Arc<tokio::sync::Semaphore>,
     pub(crate) ingest: IngestTelemetry,
     pub(crate) routes: Vec<Arc<RouteTelemetry>>,
     pub(crate) document: Bytes,
@@ -69,12 +73,15 @@ pub fn router(engine: Arc<Engine>, config: &ServerConfig) -> Router {
     });
     let unknown = guard("unknown", Access::Open);
     let wrong_method = guard("wrong-method", Access::Open);
+    let assistant = config.assistant.clone().unwrap_or_else(|| Arc::new(Assistant::without_model()));
     let app = App {
         engine,
+        assistant,
         body_bytes_max: config.body_bytes_max,
         body_timeout: config.body_timeout,
         catalogue: tokio::sync::RwLock::default(),
         training: Arc::default(),
+        searches: Arc::new(tokio::sync::Semaphore::new(search::ENCODED_AT_ONCE)),
         ingest: IngestTelemetry::default(),
         routes: telemetry,
         document: openapi::text().into(),
@@ -104,6 +111,11 @@ pub(crate) fn api(finish: &mut dyn FnMut(Access, Routes) -> Routes) -> OpenApiRo
     add(needs(Scope::Recommend), routes!(recommend::for_session));
     add(needs(Scope::Recommend), routes!(recommend::similar));
     add(needs(Scope::Recommend), routes!(recommend::popular));
+    add(needs(Scope::Recommend), routes!(search::search));
+    add(needs(Scope::Recommend), routes!(intent::search));
+    add(needs(Scope::Recommend), routes!(language::explanations));
+    add(needs(Scope::Recommend), routes!(generate::generate));
+    add(needs(Scope::Admin), routes!(language::status));
     add(needs(Scope::Catalog), routes!(items::list, items::put_batch));
     add(needs(Scope::Catalog), routes!(items::read, items::put, items::patch, items::delete));
     add(needs(Scope::Catalog), routes!(items::feedback));

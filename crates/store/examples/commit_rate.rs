@@ -144,7 +144,7 @@ fn decision_batch(batch: u64) -> Batch {
     let shown = |n: u64, rank: u64| ShownItem {
         item: (scatter(n * 20 + rank) % u64::from(ITEMS)) as u32,
         score: 1.0 / (rank + 1) as f32,
-        source: ["cooccurrence", "session-knn", "slist", "popular"][(scatter(n + rank) % 4) as usize].to_owned(),
+        source: ["cooccurrence", "session-knn", "slist", "popular"][(scatter(n + rank) % 4) as usize].into(),
         propensity: 1.0,
     };
     let decision = |n: u64| Decision {

@@ -78,6 +78,14 @@ pub fn commit(writer: &mut Writer, batch: &Batch) -> rusqlite::Result<Vec<Append
     Ok(appended)
 }
 
+/// As [`commit`], but without waiting for the disk.
+pub fn commit_deferred(writer: &mut Writer, batch: &Batch) -> rusqlite::Result<Vec<Appended>> {
+    writer.connection.pragma_update(None, "synchronous", "NORMAL")?;
+    let appended = commit(writer, batch);
+    writer.connection.pragma_update(None, "synchronous", "FULL")?;
+    appended
+}
+
 fn write_actors(transaction: &Transaction<'_>, actors: &[ActorRow], marks: &mut HighWater) -> rusqlite::Result<()> {
     let mut write = transaction.prepare_cached(
         "INSERT INTO actors (ix, kind, id, linked_user, profile) VALUES (?1, ?2, ?3, ?4, ?5)

@@ -24,9 +24,11 @@ pub fn append(
     exists: impl Fn(ActorIx) -> bool,
     totals: &mut Totals,
 ) -> rusqlite::Result<()> {
-    let kept: Vec<&Decision> = decisions.iter().filter(|decision| decision.actor.is_none_or(&exists)).collect();
-    let Some((first, last)) = bounds(kept.iter().map(|decision| decision.id)) else { return Ok(()) };
-    let are_claimed = are_claimed(transaction, first, last)?;
+    let mut kept: Vec<&Decision> = decisions.iter().filter(|decision| decision.actor.is_none_or(&exists)).collect();
+    // Rows that come in the order of the table are appended without looking for their place.
+    kept.sort_unstable_by_key(|decision| decision.id);
+    let (Some(first), Some(last)) = (kept.first(), kept.last()) else { return Ok(()) };
+    let are_claimed = are_claimed(transaction, first.id, last.id)?;
     let mut insert = transaction.prepare_cached(
         "INSERT INTO decisions (id, actor, surface, model, arm, fallback, shown)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING",
@@ -47,10 +49,6 @@ pub fn append(
         }
     }
     list_actors(transaction, &kept)
-}
-
-fn bounds(ids: impl Iterator<Item = DecisionId> + Clone) -> Option<(DecisionId, DecisionId)> {
-    ids.clone().min().zip(ids.max())
 }
 
 /// Whether any event names a decision between these: one question for all spares most transactions a question for each.
@@ -74,17 +72,18 @@ fn count(
     claims.iter().try_for_each(|claim| outcomes::join(transaction, totals, &described, claim))
 }
 
-/// Notes who these decisions were for.
+/// Notes who these decisions, which are in the order of their ids, were for.
 fn list_actors(transaction: &Transaction<'_>, decisions: &[&Decision]) -> rusqlite::Result<()> {
-    let personal = decisions.iter().filter(|decision| decision.actor.is_some());
-    let Some((first, last)) = bounds(personal.clone().map(|decision| decision.id)) else { return Ok(()) };
-    let mut actors: Vec<ActorIx> = personal.filter_map(|decision| decision.actor).collect();
+    let mut personal = decisions.iter().filter(|decision| decision.actor.is_some());
+    let mut actors: Vec<ActorIx> = personal.clone().filter_map(|decision| decision.actor).collect();
+    let Some(first) = personal.next() else { return Ok(()) };
+    let last = personal.next_back().unwrap_or(first);
     actors.sort_unstable();
     actors.dedup();
     let bytes: Vec<u8> = actors.into_iter().flat_map(ActorIx::to_be_bytes).collect();
     let mut insert =
         transaction.prepare_cached("INSERT INTO decision_actors (first, last, actors) VALUES (?1, ?2, ?3)")?;
-    insert.execute(params![first.as_bytes(), last.as_bytes(), bytes])?;
+    insert.execute(params![first.id.as_bytes(), last.id.as_bytes(), bytes])?;
     Ok(())
 }
 

@@ -16,8 +16,9 @@ pub struct Shown {
     scores: Vec<Option<f32>>,
     /// Names of the sources, each once.
     pub sources: Vec<String>,
-    /// For each item the index of its source.
-    pub by: Vec<u16>,
+    /// For each item the index of its source; absent when all come from the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    by: Vec<u16>,
     /// Propensities; absent when all are 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     propensities: Vec<Option<f32>>,
@@ -30,10 +31,13 @@ impl Shown {
         let mut by = Vec::with_capacity(items.len());
         for shown in items {
             let at = sources.iter().position(|known| *known == shown.source).unwrap_or_else(|| {
-                sources.push(shown.source.clone());
+                sources.push(shown.source.clone().into_owned());
                 sources.len() - 1
             });
             by.push(u16::try_from(at).unwrap_or(u16::MAX));
+        }
+        if sources.len() == 1 {
+            by.clear();
         }
         let deterministic = items.iter().all(|shown| shown.propensity == 1.0);
         let propensities = if deterministic { &[] } else { items };
@@ -48,17 +52,29 @@ impl Shown {
 
     fn is_consistent(&self) -> bool {
         let n = self.items.len();
-        let sources_known = self.by.iter().all(|&at| usize::from(at) < self.sources.len());
+        let each_or_none = |length: usize| length == n || length == 0;
         self.scores.len() == n
-            && self.by.len() == n
-            && sources_known
-            && matches!(self.propensities.len(), m if m == n || m == 0)
+            && each_or_none(self.by.len())
+            && (0..n).all(|rank| self.source_at(rank) < self.sources.len())
+            && each_or_none(self.propensities.len())
+    }
+
+    /// The index of the source of the item at a rank.
+    fn source_at(&self, rank: usize) -> usize {
+        self.by.get(rank).copied().map_or(0, usize::from)
+    }
+
+    /// How many items each source brought, in the order of the sources.
+    pub fn per_source(&self) -> Vec<i64> {
+        let mut counts = vec![0; self.sources.len()];
+        (0..self.items.len()).for_each(|rank| counts[self.source_at(rank)] += 1);
+        counts
     }
 
     /// The source that showed `item`, at its best rank; none if it was not shown.
     pub fn source_of(&self, item: ItemIx) -> Option<&str> {
         let rank = self.items.iter().position(|&shown| shown == item)?;
-        Some(&self.sources[usize::from(self.by[rank])])
+        Some(&self.sources[self.source_at(rank)])
     }
 
     fn into_items(self) -> Vec<ShownItem> {
@@ -66,7 +82,7 @@ impl Shown {
         let shown = |rank: usize| ShownItem {
             item: self.items[rank],
             score: number(&self.scores, rank),
-            source: self.sources[usize::from(self.by[rank])].clone(),
+            source: self.sources[self.source_at(rank)].clone().into(),
             propensity: if self.propensities.is_empty() { 1.0 } else { number(&self.propensities, rank) },
         };
         (0..self.items.len()).map(shown).collect()
@@ -172,4 +188,25 @@ pub fn signed(number: u64) -> i64 {
 pub fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let number: i64 = row.get(column)?;
     u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_source_is_not_named_for_each_item() {
+        let item = |item, source: &'static str| ShownItem { item, score: 0.5, source: source.into(), propensity: 1.0 };
+        for sources in [["slist", "slist"], ["slist", "ease"]] {
+            let items = vec![item(7, sources[0]), item(9, sources[1])];
+            let text = json(&Shown::of(&items)).unwrap();
+            let read: Shown = from_json(0, &text).unwrap();
+            assert_eq!(text.contains("by"), sources[0] != sources[1], "{text}");
+            assert!(read.is_consistent() && read.source_of(9) == Some(sources[1]));
+            assert_eq!(read.per_source().iter().sum::<i64>(), 2);
+            assert_eq!(read.into_items(), items);
+        }
+        let none: Shown = from_json(0, r#"{"items":[7],"scores":[0.5],"sources":[]}"#).unwrap();
+        assert!(!none.is_consistent());
+    }
 }

@@ -60,6 +60,10 @@ impl Storage for FaultyStorage {
         self.inner.commit(batch)
     }
 
+    fn sync(&self) -> Result<(), StorageError> {
+        self.inner.sync()
+    }
+
     fn events_after(&self, after: Position, limit: usize) -> Result<Vec<LoggedEvent>, StorageError> {
         self.inner.events_after(after, limit)
     }

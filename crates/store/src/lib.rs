@@ -9,7 +9,8 @@
 //! never wait for it; a folder must lie on a file system with working locks and shared memory, so not on NFS.
 //!
 //! Files in the folder: `zhiyin.db` (open it with any SQL tool), `zhiyin.db-wal` and `zhiyin.db-shm` (belong to it while the store is
-//! open or after a crash), `language.db` with the same companions (see [`language`]), `zhiyin.lock` (its lock tells that a process owns the folder; the file itself stays).
+//! open or after a crash), `language.db` and `vectors.db` with the same companions (see [`language`]
+//! and [`vectors`]), `zhiyin.lock` (its lock tells that a process owns the folder; the file itself stays).
 
 mod commit;
 mod decisions;
@@ -27,6 +28,7 @@ mod read;
 mod schema;
 mod settings;
 mod store;
+pub mod vectors;
 
 pub use faulty::FaultyStorage;
 pub use keys::{ApiKey, KeyError, NewKey, Scope, Scopes};
@@ -34,3 +36,4 @@ pub use language::LanguageStore;
 pub use memory::MemoryStorage;
 pub use models::LiveModel;
 pub use store::{Access, Store, StoreOptions};
+pub use vectors::VectorStore;

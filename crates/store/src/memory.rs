@@ -248,6 +248,10 @@ impl Storage for MemoryStorage {
         Ok(state.apply(batch))
     }
 
+    fn sync(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
     fn events_after(&self, after: Position, limit: usize) -> Result<Vec<LoggedEvent>, StorageError> {
         let state = self.0.lock();
         let later = state.events.range(after.saturating_add(1)..).take(limit);

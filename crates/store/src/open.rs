@@ -209,17 +209,28 @@ pub fn database(folder: &Path) -> PathBuf {
     folder.join(DATABASE)
 }
 
+/// SQLite's log of a database.
+pub fn log(database: &Path) -> PathBuf {
+    database.with_extension("db-wal")
+}
+
 #[cfg(test)]
 mod tests {
+    use zhiyin_core::storage::Batch;
+
     use super::*;
 
     /// No test can cut the power, so this looks at what makes SQLite wait for the disk.
     #[test]
     fn a_commit_waits_for_the_disk() {
         let folder = tempfile::tempdir().unwrap();
-        let writer = writer(&database(folder.path()), &StoreOptions::default()).unwrap();
-        let full: i64 = writer.connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+        let mut writer = writer(&database(folder.path()), &StoreOptions::default()).unwrap();
+        let level = |writer: &Writer| -> i64 {
+            writer.connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap()
+        };
         let mode: String = writer.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
-        assert_eq!((full, mode.as_str()), (2, "wal"));
+        assert_eq!((level(&writer), mode.as_str()), (2, "wal"));
+        crate::commit::commit_deferred(&mut writer, &Batch::default()).unwrap();
+        assert_eq!(level(&writer), 2, "only the deferred commit itself doesn't wait");
     }
 }

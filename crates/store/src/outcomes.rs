@@ -160,16 +160,13 @@ impl Totals {
 
     /// Adds the impressions of a decision `sign` times.
     pub fn add_impressions(&mut self, decision: &Described, sign: i64) {
-        let mut by_source = vec![0_i64; decision.shown.sources.len()];
-        for &source in &decision.shown.by {
-            by_source[usize::from(source)] += sign;
+        let impressions = |count: i64| Counts { impressions: sign * count, ..Counts::default() };
+        let per_source = decision.shown.per_source();
+        for (source, &count) in decision.shown.sources.iter().zip(&per_source) {
+            self.add(decision.hour, SOURCE, source, impressions(count));
         }
-        for (source, &impressions) in decision.shown.sources.iter().zip(&by_source) {
-            self.add(decision.hour, SOURCE, source, Counts { impressions, ..Counts::default() });
-        }
-        let impressions = by_source.iter().sum();
-        if !by_source.is_empty() {
-            self.add(decision.hour, MODEL, &decision.model, Counts { impressions, ..Counts::default() });
+        if !per_source.is_empty() {
+            self.add(decision.hour, MODEL, &decision.model, impressions(per_source.iter().sum()));
         }
     }
 

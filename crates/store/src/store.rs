@@ -232,7 +232,14 @@ impl Storage for Store {
         check_events(&batch.events)?;
         let mut writer = self.writer.lock();
         check_numbers(batch, |ix| writer.actors.has(ix), |ix| writer.items.has(ix))?;
-        commit::commit(&mut writer, batch).map_err(|error| self.failed(&error))
+        let commit = if batch.deferred { commit::commit_deferred } else { commit::commit };
+        commit(&mut writer, batch).map_err(|error| self.failed(&error))
+    }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        let log = open::log(&self.path);
+        let synced = fs_err::File::open(&log).and_then(|log| log.sync_data());
+        synced.map_err(|error| file_error(&log, &error))
     }
 
     fn events_after(&self, after: Position, limit: usize) -> Result<Vec<LoggedEvent>, StorageError> {

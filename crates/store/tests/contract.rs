@@ -27,6 +27,7 @@ const CONTRACT: &[Clause] = &[
     ("refused events are kept, the newest first", rejected),
     ("only the newest refused events are kept", rejected_trimmed),
     ("decisions are read in order of time", decision_pages),
+    ("a deferred batch is there at once", deferred),
     ("outcomes are joined whichever came first", outcomes),
     ("an outcome counts once, money each time", money),
     ("outcomes are summed by whole hours", hours),
@@ -248,6 +249,14 @@ fn decision_pages(storage: &dyn Storage) {
     assert_eq!(storage.decisions(START + 6..START + 9, Some(sorted[0].id), 10).unwrap(), []);
     let vanished = decision_id(START + 5, 0xFF);
     assert_eq!(storage.decisions(ALWAYS, Some(vanished), 10).unwrap(), sorted[3..], "a cursor needn't exist");
+}
+
+fn deferred(storage: &dyn Storage) {
+    let shown = decision(START, 1, None, "m", &[(0, "slist"), (1, "slist"), (0, "ease")]);
+    let batch = Batch { decisions: vec![shown.clone()], deferred: true, ..Batch::default() };
+    storage.commit(&batch).unwrap();
+    storage.sync().unwrap();
+    assert_eq!(storage.decisions(0..i64::MAX, None, 9).unwrap(), [shown]);
 }
 
 fn counts(storage: &dyn Storage, dimension: &str, name: &str) -> OutcomeCounts {

@@ -15,6 +15,14 @@ pub enum Language {
 }
 
 impl Language {
+    /// Its BCP 47 tag.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Chinese => "zh",
+        }
+    }
+
     /// That of a BCP 47 tag such as `zh-CN`; English for every language without templates.
     pub fn from_tag(tag: &str) -> Self {
         let primary = tag.split(['-', '_']).next().unwrap_or_default();
@@ -36,7 +44,7 @@ pub enum Claim {
     Liked,
     /// The user searched for it.
     Searched,
-    /// The recommended item is of this category or brand.
+    /// The recommended item is of this category.
     Belongs,
     /// Many people choose the recommended item.
     Popular,

@@ -8,6 +8,6 @@ mod check;
 mod evidence;
 mod template;
 
-pub use check::{Rejection, check};
+pub use check::{Rejection, Vocabulary, check, vocabulary};
 pub use evidence::{Claim, Evidence, Fact, Language};
-pub use template::explain;
+pub use template::{blurb, explain, headline};

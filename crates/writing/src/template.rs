@@ -17,6 +17,29 @@ pub fn explain(evidence: &Evidence, language: Language) -> String {
     }
 }
 
+/// A headline: the name alone, which claims nothing.
+pub fn headline(evidence: &Evidence) -> String {
+    evidence.item.clone()
+}
+
+/// An invitation with what the item belongs to and its first number, such as its price.
+pub fn blurb(evidence: &Evidence, language: Language) -> String {
+    let of =
+        evidence.ranked().into_iter().find(|fact| fact.claim == Claim::Belongs).and_then(|fact| fact.thing.as_deref());
+    match (language, of, evidence.numbers.first()) {
+        (Language::English, Some(of), Some(number)) => format!("{} of {of}, for {number}.", evidence.item),
+        (Language::English, Some(of), None) => format!("{} of {of}.", evidence.item),
+        (Language::English, None, Some(number)) => format!("{}, for {number}.", evidence.item),
+        (Language::English, None, None) => format!("{} might suit you.", evidence.item),
+        (Language::Chinese, Some(of), Some(number)) => {
+            format!("{}，属于{}，{number}。", quoted(&evidence.item), quoted(of))
+        }
+        (Language::Chinese, Some(of), None) => format!("{}，属于{}。", quoted(&evidence.item), quoted(of)),
+        (Language::Chinese, None, Some(number)) => format!("{}，{number}。", quoted(&evidence.item)),
+        (Language::Chinese, None, None) => format!("{}可能适合您。", quoted(&evidence.item)),
+    }
+}
+
 fn reason(fact: &Fact, language: Language) -> String {
     let thing = fact.thing.as_deref().unwrap_or_default();
     match language {

@@ -18,6 +18,8 @@ use zhiyin_engine::{
     config::{CleaningConfig, EventsConfig, FeedbackConfig, RecommendConfig, StateConfig, TrainConfig},
 };
 
+use crate::language::LanguageSection;
+
 /// The shipped file: every value with its default and a comment.
 pub const SHIPPED: &str = include_str!("zhiyin.toml");
 
@@ -44,6 +46,10 @@ pub struct Config {
     pub feedback: FeedbackConfig,
     /// Training.
     pub train: TrainConfig,
+    /// How item texts are understood.
+    pub text: TextSection,
+    /// Language models.
+    pub language: LanguageSection,
 }
 
 /// The HTTP interface.
@@ -74,6 +80,22 @@ impl Default for ServerSection {
             shutdown_seconds: 10,
             metrics_open: false,
         }
+    }
+}
+
+/// How item texts are understood.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TextSection {
+    /// Name of the encoder, `none`, or empty for the first that is pulled.
+    pub encoder: String,
+    /// Bytes of vectors that are kept in the data folder, so that a text is encoded once.
+    pub vectors_bytes_max: u64,
+}
+
+impl Default for TextSection {
+    fn default() -> Self {
+        Self { encoder: String::new(), vectors_bytes_max: 1 << 30 }
     }
 }
 
@@ -147,6 +169,7 @@ impl Config {
     /// Rules that the types don't express.
     fn check(&self) -> Result<(), Problem> {
         zhiyin_core::KindWeights::with(&self.events.weights)?;
+        self.language.check()?;
         share("recommend.diversity", self.recommend.diversity)?;
         share("recommend.cold_share", self.recommend.cold_share)?;
         let (positive_min, negative_max) = (self.events.review_positive_min, self.events.review_negative_max);

@@ -7,7 +7,7 @@ use zhiyin_core::{Clock, SystemClock, clock::Millis, storage::StorageError};
 use zhiyin_engine::Engine;
 use zhiyin_store::{Access, Store, StoreOptions};
 
-use crate::{cli::HomeArguments, config::Config};
+use crate::{cli::HomeArguments, config::Config, encoders};
 
 /// Setting under which a server leaves its address, so that other commands can say where to ask.
 const SERVED_AT: &str = "served-at";
@@ -35,14 +35,15 @@ pub fn configuration(arguments: &HomeArguments) -> Result<Config> {
 }
 
 impl Home {
-    /// Opens the folder and recovers the online state from snapshot and log.
+    /// Opens the folder and recovers the online state from snapshot and log. An encoder that cannot be loaded is remarked on and done without.
     ///
     /// # Errors
     /// A folder that another process owns, that cannot be written, or that is damaged.
     pub fn open(config: Config) -> Result<Self> {
         let store = Arc::new(open_store(&config, Access::Owner).map_err(|error| owned_elsewhere(&config, error))?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let engine = Engine::open(Arc::clone(&store) as _, &config.data.folder, config.engine(), clock)?;
+        let encoding = encoders::encoding(&config);
+        let engine = Engine::open_with(Arc::clone(&store) as _, &config.data.folder, config.engine(), clock, encoding)?;
         Ok(Self { config, store, engine })
     }
 

@@ -12,12 +12,12 @@ mod encoders;
 mod experiment_data;
 mod home;
 mod importer;
+mod language;
 mod load;
 mod output;
 mod plot;
 mod progress;
 mod serving;
-mod vector_cache;
 
 use std::process::ExitCode;
 

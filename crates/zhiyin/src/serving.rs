@@ -11,7 +11,7 @@ use tokio::{
 use zhiyin_server::{AuthMode, KeyVerifier, ServerConfig};
 use zhiyin_store::{Scope, Scopes, Store};
 
-use crate::{config::ServerSection, home, home::Home, output};
+use crate::{config::ServerSection, home, home::Home, language::Working, output};
 
 /// Name of the key that the first start makes.
 const FIRST_KEY: &str = "first";
@@ -53,7 +53,9 @@ impl Serving {
     /// A snapshot that cannot be written.
     pub fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let Self { home, runtime, listener, auth, .. } = self;
-        let config = server_config(&home.config.server, auth);
+        let working = Working::start(&home.config)?;
+        let assistant = Some(Arc::clone(&working.assistant));
+        let config = ServerConfig { assistant, ..server_config(&home.config.server, auth) };
         let served = runtime.block_on(zhiyin_server::serve(listener, Arc::clone(&home.engine), config, stop));
         runtime.shutdown_timeout(Duration::from_secs(1));
         served.context("the server did not end in order; every acknowledged event is safe in the log")

@@ -4,7 +4,6 @@
 //!
 //! Rankings are over the full catalogue, ties count half, and every figure has a 95 % bootstrap interval over users.
 
-mod cold_choice;
 pub mod html;
 mod measure;
 mod prequential;
@@ -72,12 +71,15 @@ impl Protocol {
     }
 }
 
+/// The row of the fusion without the model `text`, chosen and weighed in the same way: what the encoder gains is the difference to it.
+pub const WITHOUT_TEXT: &str = "fusion-without-text";
+
 /// What to evaluate and how.
 #[derive(Clone, Debug)]
 pub struct ExperimentConfig {
     /// How interactions are split.
     pub protocol: Protocol,
-    /// Names of the models, of `MODELS` or `fusion`; all when empty.
+    /// Names of the models, of `MODELS`, `fusion` or [`WITHOUT_TEXT`]; all when empty.
     pub models: Vec<String>,
     /// Cut-offs k of the metrics.
     pub cut_offs: Vec<usize>,
@@ -112,7 +114,7 @@ impl ExperimentConfig {
 
     /// Whether the fusion is wanted.
     pub fn wants_fusion(&self) -> bool {
-        self.reports("fusion")
+        self.reports("fusion") || self.reports(WITHOUT_TEXT)
     }
 
     /// The single models that have to be fitted: those that are wanted, or all for the fusion.
@@ -123,7 +125,7 @@ impl ExperimentConfig {
     /// # Errors
     /// A model that doesn't exist, or a cut-off of 0.
     pub fn check(&self) -> Result<(), ExperimentError> {
-        let is_known = |name: &&String| !MODELS.contains(&name.as_str()) && *name != "fusion";
+        let is_known = |name: &&String| !MODELS.contains(&name.as_str()) && *name != "fusion" && *name != WITHOUT_TEXT;
         if let Some(unknown) = self.models.iter().find(is_known) {
             return Err(ExperimentError::UnknownModel(unknown.clone(), MODELS.join(", ")));
         }
@@ -138,7 +140,7 @@ impl ExperimentConfig {
 #[derive(Debug, Error)]
 pub enum ExperimentError {
     /// A model that doesn't exist.
-    #[error("there is no model {0:?}; choose from {1}, fusion")]
+    #[error("there is no model {0:?}; choose from {1}, fusion, {WITHOUT_TEXT}")]
     UnknownModel(String, String),
     /// A cut-off that means nothing.
     #[error("a cut-off k is 0 or there is none; use numbers such as 5,10,20")]

@@ -5,7 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use zhiyin_models::{Dataset, Scores, fusion::Fusion};
+use zhiyin_core::ItemIx;
+use zhiyin_models::{
+    Dataset, Histories, Model, Scores,
+    fusion::{ColdWeight, Fusion},
+};
 
 use super::{
     ExperimentConfig, ExperimentError,
@@ -15,8 +19,10 @@ use super::{
     split::{ExperimentData, OwnedCase, Split, dataset_of},
 };
 use crate::{
+    cold_choice,
     cost::Cost,
     fuse,
+    learn::Learned,
     progress::Progress,
     rank::{Case, Cases, Scorer, each_case, target_ranks},
     replay::{Prediction, Prefixes, Reading, Stretch, lineup},
@@ -53,6 +59,15 @@ impl Timeline {
 
     fn test(&self, reading: Reading, predictions_max: usize) -> Stretch<'_> {
         self.stretch(self.test_from, self.order.len(), reading, predictions_max)
+    }
+
+    /// By item, the place of its first event.
+    fn first_events(&self) -> Vec<usize> {
+        let mut first = vec![usize::MAX; self.data.n_items()];
+        for (place, &(actor, at)) in self.order.iter().enumerate().rev() {
+            first[self.data.of(actor)[at as usize].item as usize] = place;
+        }
+        first
     }
 
     fn before(&self, cut: usize) -> Prefixes<'_> {
@@ -112,10 +127,14 @@ pub(crate) fn choose_live(
     let run = OneReading { timeline: &timeline, config, reading: Reading::Sequence, mask_history, progress };
     let train = timeline.before(timeline.validation_from).dataset();
     let validation = timeline.validation(run.reading);
-    let mut fitted = run.fit(train, &validation)?.1;
-    progress.stage("weighing the sources by replay", 0, 1);
+    let (train, mut fitted) = run.fit(train, &validation)?;
+    progress.stage("choosing the weight of cold items", 0, 1);
     let started = Cost::now();
-    let fusion = fuse::weigh_live(&mut fitted.models, &validation, mask_history, config.seed).fusion;
+    fitted.choose_transitions(&run.cases(validation.cases(true), &train), &train, config.seed);
+    let cold = run.cold_weight(&fitted, &validation, &train);
+    progress.stage("weighing the sources by replay", 0, 1);
+    let weighed = fuse::weigh_live(&mut fitted.models, &validation, mask_history, config.seed).fusion;
+    let fusion = Fusion { cold, ..weighed };
     let weighing = started.elapsed();
     let stretch = timeline.test(run.reading, config.predictions_max);
     let accuracies = run.live(&mut fitted, &fusion, &stretch);
@@ -124,6 +143,10 @@ pub(crate) fn choose_live(
     run.time(&mut held_out, &fitted, &fusion, &stretch);
     let paired = super::run::compare(&held_out, &accuracies, &units, config);
     Ok(Chosen { models: fitted.rows, fusion, held_out, paired, skipped: fitted.skipped })
+}
+
+fn scorers(fitted: &Lineup) -> Vec<&dyn Model> {
+    fitted.models.iter().map(Learned::model).collect()
 }
 
 /// One reading of the timestamps.
@@ -170,11 +193,18 @@ impl OneReading<'_> {
         let started = Cost::now();
         let weigh = |is_live| {
             let cases = self.cases(stretch.cases(is_live), &train);
-            fuse::weigh(&fitted.models, &cases, self.config.seed).fusion
+            fuse::weigh(&scorers(&fitted), &cases, self.config.seed).fusion
         };
         let (of_frozen, of_fresh) = (weigh(false), weigh(true));
         let of_live = fuse::weigh_live(&mut fitted.models, &stretch, self.mask_history, self.config.seed).fusion;
         Ok((fitted, [of_frozen, of_fresh, of_live], started.elapsed()))
+    }
+
+    /// The weight of items that nobody has met, with live histories and models as of the start of the stretch: these don't know it yet.
+    fn cold_weight(&self, fitted: &Lineup, stretch: &Stretch<'_>, train: &Dataset) -> Option<ColdWeight> {
+        let cases = self.cases(stretch.cases(true), train);
+        let fusion = fuse::weigh(&scorers(fitted), &cases, self.config.seed).fusion;
+        cold_choice::choose(&fitted.models, &fusion, &cases, &train.item_counts(), self.config.seed)
     }
 
     /// Fits and tunes every model on `train`, choosing by the stretch after it with live histories.
@@ -214,7 +244,7 @@ impl OneReading<'_> {
         let cases = self.cases(stretch.cases(fresh), at_cut);
         let sources = lineup(&fitted.models);
         let singles = fitted.models.iter().map(|learned| Scorer::Single(learned.model()));
-        let scorers = singles.chain([Scorer::Fused { lineup: &sources, fusion }]);
+        let scorers = singles.chain([Scorer::Fused { lineup: &sources, fusion, is_cold: None }]);
         let accuracy_of = |scorer| {
             let ranks =
                 each_case(&cases, scorer, |case, values, masked| target_ranks(values, case, self.mask_history, masked));
@@ -228,12 +258,15 @@ impl OneReading<'_> {
         self.progress.stage("replaying: live", 0, 1);
         let mut ranks: Vec<Vec<Vec<f64>>> = vec![Vec::new(); fitted.models.len() + 1];
         let (mut fused, mut standard, mut masked) = (Scores::default(), Vec::new(), Vec::new());
-        stretch.run(&mut fitted.models, |Prediction { case, per_source, .. }| {
+        let first = self.timeline.first_events();
+        stretch.run(&mut fitted.models, |Prediction { case, per_source, number }| {
             for (scores, ranks) in per_source.iter().zip(&mut ranks) {
                 ranks.push(target_ranks(scores.values(), &case, self.mask_history, &mut masked));
             }
             fused.reset(self.timeline.data.n_items());
             fusion.combine(per_source, &mut standard, &mut fused);
+            let now = stretch.from + number as usize * stretch.every.max(1);
+            fusion.raise_cold(per_source, &standard, &|item: ItemIx| first[item as usize] >= now, &mut fused);
             if let Some(last) = ranks.last_mut() {
                 last.push(target_ranks(fused.values(), &case, self.mask_history, &mut masked));
             }
@@ -275,7 +308,7 @@ impl OneReading<'_> {
         let sources = lineup(&fitted.models);
         for row in rows {
             let single = fitted.place(&row.model).map(|place| Scorer::Single(fitted.models[place].model()));
-            let scorer = single.unwrap_or(Scorer::Fused { lineup: &sources, fusion });
+            let scorer = single.unwrap_or(Scorer::Fused { lineup: &sources, fusion, is_cold: None });
             row.score_microseconds_per_user = microseconds(&cases, scorer);
         }
     }

@@ -5,21 +5,25 @@ use std::{collections::BTreeMap, time::Instant};
 use rayon::prelude::*;
 use serde_json::json;
 use zhiyin_core::ItemIx;
-use zhiyin_models::{Dataset, Model, content::Content, fusion::Fusion};
+use zhiyin_models::{
+    Dataset, Model,
+    content::Content,
+    fusion::{Fusion, IsCold},
+};
 
 use super::{
-    ExperimentConfig, ExperimentError, cold_choice,
+    ExperimentConfig, ExperimentError, WITHOUT_TEXT,
     measure::{Accuracy, Beyond, Judged, interval},
     report::{ModelResult, PairedDifference},
     split::{Group, OwnedCase, Split},
 };
 use crate::{
+    cold_choice,
     cost::{Cost, peak_rss_bytes},
     fuse,
     learn::{Entry, Learned, fit_named, refit},
     progress::Progress,
     rank::{Cases, Scorer, Scratch, best_items, each_case, scored, target_ranks},
-    replay::lineup,
 };
 
 /// Validation cases that hyper-parameters are chosen by under `--tune quick`.
@@ -28,8 +32,13 @@ const QUICK_CASES: usize = 2_000;
 const LIST_DEPTH: usize = 10;
 /// Cases whose scoring time is measured on one core.
 const TIMED_CASES: usize = 200;
+/// Validation cases that the weight of cold items is chosen by.
+const COLD_CASES: usize = 10_000;
 /// Dimensions of the vectors that intra-list diversity is measured with.
 const VECTOR_DIMENSIONS: usize = 32;
+
+/// The row of what serves: the fusion with the weight that items without events have on top.
+const COLD_SLOTS: &str = "fusion-cold-slots";
 
 /// Results, differences and skipped models of one split.
 pub(super) struct Outcome {
@@ -93,10 +102,22 @@ impl Lineup {
         self.rows.iter().position(|row| row.model == name)
     }
 
-    /// What ranks items that nobody has met: the model by text, or else that by words.
-    fn finder(&self) -> Option<&dyn Model> {
-        let place = self.place("text").or_else(|| self.place("content"))?;
-        Some(self.models[place].model())
+    /// Chooses what only items without events show: the weight of their transitions.
+    pub(super) fn choose_transitions(&mut self, validation: &Cases<'_>, train: &Dataset, seed: u64) {
+        let params = cold_choice::choose_transitions(&mut self.models, validation, &train.item_counts(), seed);
+        if let (Some(params), Some(place)) = (params, self.place("text")) {
+            self.rows[place].params = json!(params);
+        }
+    }
+
+    /// The models in the order of a fusion's weights.
+    fn sources(&self, fusion: &Fusion) -> Vec<Option<&dyn Model>> {
+        fusion.sources.iter().map(|name| Some(self.models[self.place(name)?].model())).collect()
+    }
+
+    /// The models, those of a name left out.
+    fn without(&self, name: &str) -> Vec<&dyn Model> {
+        self.models.iter().map(Learned::model).filter(|model| model.name() != name).collect()
     }
 
     /// Fits every model again on more data, with the hyper-parameters that were chosen.
@@ -121,58 +142,81 @@ pub(super) fn run_split(
 ) -> Result<Outcome, ExperimentError> {
     let mut lineup_of = fit_all(split, config, progress)?;
     let started = Cost::now();
-    let fitted = config.wants_fusion().then(|| {
-        progress.stage("weighing the sources", 0, 1);
-        fuse::weigh(&lineup_of.models, &split.cases(&split.validation, &split.train), config.seed)
-    });
+    lineup_of.choose_transitions(&split.cases(&split.validation, &split.train), &split.train, config.seed);
+    let fusions = if config.wants_fusion() { weigh(split, &lineup_of, config, progress) } else { Vec::new() };
     let weighing = started.elapsed();
     if let Some(data) = &split.refit {
         lineup_of.refit(data, progress)?;
     }
-    let data = split.refit.as_ref().unwrap_or(&split.train);
+    let data = split.known();
     let judge = Judge::new(split, data, config);
     let mut results = Vec::new();
     let mut accuracies = Vec::new();
-    for (learned, row) in lineup_of.models.iter().zip(&lineup_of.rows) {
-        if config.reports(&row.model) {
-            progress.stage(&format!("scoring {}", row.model), results.len() as u64, lineup_of.rows.len() as u64);
-            let (row, accuracy) = judge.row(Scorer::Single(learned.model()), row.clone());
-            results.push(row);
-            accuracies.push(accuracy);
-        }
-    }
-    if let Some(fitted) = fitted {
-        progress.stage("scoring fusion", 0, 1);
-        let row = fusion_row(&fitted.fusion, &lineup_of.rows, weighing);
-        let sources = lineup(&lineup_of.models);
-        if !split.cold_items.is_empty()
-            && let Some(finder) = lineup_of.finder()
-        {
-            let scorer = Scorer::Fused { lineup: &sources, fusion: &fitted.fusion };
-            let cold = cold_choice::choose(split, scorer, finder);
-            let mut row = ModelResult { model: "fusion-cold-slots".into(), ..row.clone() };
-            row.params["cold_weight"] = json!(cold.weight);
-            let (row, accuracy) = judge.row(Scorer::Warmed { lineup: &sources, fusion: &fitted.fusion, cold }, row);
-            results.push(row);
-            accuracies.push(accuracy);
-        }
-        let (row, accuracy) = judge.row(Scorer::Fused { lineup: &sources, fusion: &fitted.fusion }, row);
+    let mut add = |scorer: Scorer<'_>, row: ModelResult| {
+        progress.stage(&format!("scoring {}", row.model), results.len() as u64, lineup_of.rows.len() as u64);
+        let (row, accuracy) = judge.row(scorer, row);
         results.push(row);
         accuracies.push(accuracy);
+    };
+    for (learned, row) in lineup_of.models.iter().zip(&lineup_of.rows) {
+        if config.reports(&row.model) {
+            add(Scorer::Single(learned.model()), row.clone());
+        }
+    }
+    let counts = data.item_counts();
+    let is_cold = |item: ItemIx| counts[item as usize] == 0;
+    for (name, fusion) in &fusions {
+        let sources = lineup_of.sources(fusion);
+        let is_cold: Option<IsCold<'_>> = if *name == COLD_SLOTS { Some(&is_cold) } else { None };
+        let row = ModelResult { model: (*name).to_owned(), ..fusion_row(fusion, &lineup_of.rows, weighing) };
+        add(Scorer::Fused { lineup: &sources, fusion, is_cold }, row);
     }
     let paired = compare(&results, &accuracies, &judge.units, config);
     Ok(Outcome { results, paired, skipped: lineup_of.skipped })
 }
 
+/// The fusions that are reported, by the names of their rows, the plain one last. All of it is chosen on the validation part.
+fn weigh(
+    split: &Split,
+    lineup_of: &Lineup,
+    config: &ExperimentConfig,
+    progress: &dyn Progress,
+) -> Vec<(&'static str, Fusion)> {
+    let cases = split.cases(&split.validation, &split.train);
+    let mut fusions = Vec::new();
+    if config.reports(WITHOUT_TEXT) && lineup_of.place("text").is_some() {
+        progress.stage("weighing the sources without text", 0, 1);
+        fusions.push((WITHOUT_TEXT, fuse::weigh(&lineup_of.without("text"), &cases, config.seed).fusion));
+    }
+    progress.stage("weighing the sources", 0, 1);
+    let fusion = fuse::weigh(&lineup_of.without(""), &cases, config.seed).fusion;
+    if split.known().item_counts().contains(&0) {
+        progress.stage("choosing the weight of cold items", 0, 1);
+        let (sample, counts) = (cases.sample(COLD_CASES), split.train.item_counts());
+        let cold = cold_choice::choose(&lineup_of.models, &fusion, &sample, &counts, config.seed);
+        fusions.push((COLD_SLOTS, Fusion { cold, ..fusion.clone() }));
+    }
+    fusions.push(("fusion", fusion));
+    fusions
+}
+
 /// The row of the fusion: its cost is that of its sources and of the weighing.
 pub(super) fn fusion_row(fusion: &Fusion, sources: &[ModelResult], weighing: Cost) -> ModelResult {
-    let used = || sources.iter().zip(&fusion.weights).filter(|(_, weight)| **weight != 0.0).map(|(row, _)| row);
+    let is_used = |row: &&ModelResult| {
+        let place = fusion.sources.iter().position(|name| *name == row.model);
+        place.is_some_and(|place| fusion.is_used(place))
+    };
+    let used = || sources.iter().filter(is_used);
     let weights: BTreeMap<&String, f32> = fusion.sources.iter().zip(fusion.weights.iter().copied()).collect();
+    let mut params = json!({ "weights": weights });
+    if let Some(cold) = fusion.cold {
+        params["cold_weight"] = json!({ "source": fusion.sources[cold.source], "weight": cold.weight });
+    }
     ModelResult {
         model: "fusion".into(),
         fit_seconds: weighing.seconds + used().map(|row| row.fit_seconds).sum::<f64>(),
         cpu_seconds: weighing.cpu_seconds + used().map(|row| row.cpu_seconds).sum::<f64>(),
-        params: json!({ "weights": weights }),
+        params,
         peak_rss_bytes: peak_rss_bytes(),
         ..ModelResult::default()
     }

@@ -122,6 +122,11 @@ pub struct Split {
 }
 
 impl Split {
+    /// What is known when the test begins.
+    pub fn known(&self) -> &Dataset {
+        self.refit.as_ref().unwrap_or(&self.train)
+    }
+
     /// Owned cases as the scorer takes them.
     pub fn cases<'a>(&self, owned: &'a [OwnedCase], data: &'a Dataset) -> Cases<'a> {
         let list = owned.iter().map(|case| Case {

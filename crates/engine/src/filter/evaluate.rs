@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use serde_json::Value;
 use zhiyin_core::Item;
 
-use super::{Expression, Field, Literal, Operator};
+use super::{Expression, Field, Literal, Operator, words};
 
 pub(super) fn is_true(expression: &Expression, item: &Item) -> bool {
     match expression {
@@ -30,6 +30,7 @@ enum Operand<'a> {
 /// Whether the comparison holds for any value of the field; a field without a value equals null and nothing else.
 fn holds(field: &Field, operator: Operator, value: &Literal, item: &Item) -> bool {
     match field {
+        Field::Text => any([Operand::Text(&words::everything(item))], operator, value),
         Field::Category => any(item.categories.iter().map(|label| Operand::Text(label)), operator, value),
         Field::Tag => any(item.tags.iter().map(|label| Operand::Text(label)), operator, value),
         Field::Attribute(name) => any(attribute(item.attributes.get(name)), operator, value),
@@ -56,7 +57,7 @@ fn single_value<'a>(field: &Field, item: &'a Item) -> Option<Operand<'a>> {
         Field::Available => Some(Operand::Truth(item.available)),
         Field::Published => item.published_ms.map(|ms| Operand::Number(ms as f64)),
         Field::Expires => item.expires_ms.map(|ms| Operand::Number(ms as f64)),
-        Field::Category | Field::Tag | Field::Attribute(_) => None,
+        Field::Text | Field::Category | Field::Tag | Field::Attribute(_) => None,
     }
 }
 
@@ -78,6 +79,9 @@ fn scalar(value: &Value) -> Option<Operand<'_>> {
 }
 
 fn compares(operand: Operand<'_>, operator: Operator, value: &Literal) -> bool {
+    if operator == Operator::Has {
+        return matches!((operand, value), (Operand::Text(text), Literal::Text(wanted)) if words::has(text, wanted));
+    }
     let ordering = match (operand, value) {
         (Operand::Number(left), Literal::Number(right)) => left.partial_cmp(right),
         (Operand::Text(left), Literal::Text(right)) => Some(left.cmp(right.as_str())),
@@ -92,5 +96,6 @@ fn compares(operand: Operand<'_>, operator: Operator, value: &Literal) -> bool {
         Operator::LessOrEqual => ordering != Ordering::Greater,
         Operator::Greater => ordering == Ordering::Greater,
         Operator::GreaterOrEqual => ordering != Ordering::Less,
+        Operator::Has => false,
     }
 }

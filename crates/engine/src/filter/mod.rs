@@ -6,10 +6,13 @@
 //! part       = "not" part | "(" expression ")" | comparison
 //! comparison = field ( "==" | "!=" | "<" | "<=" | ">" | ">=" ) value
 //!            | field [ "not" ] "in" "[" value { "," value } "]"
+//!            | field "has" value
 //! value      = number | string in double or single quotes | true | false | null
-//! field      = id | title | description | price | category | tag | available | published | expires | attributes.NAME
+//! field      = id | title | description | text | price | category | tag | available | published | expires | attributes.NAME
 //! ```
 //! `category` and `tag` hold several values: a comparison is true if it is true of any of them (`!=` and `not in`: of none).
+//! `text` is everything that can be read of an item: title, description, categories, tags and attributes. `has` is true of a text with all words of
+//! the value, in any case and order, in the singular or the plural in s.
 //! A comparison with a missing field is false, except `!= x`, `not in` and `== null`.
 //!
 //! Limits: [`zhiyin_core::limits::FILTER_BYTES_MAX`] and [`zhiyin_core::limits::FILTER_DEPTH_MAX`].
@@ -17,6 +20,7 @@
 mod evaluate;
 mod lex;
 mod parse;
+mod words;
 
 use zhiyin_core::{Item, Problem, limits};
 
@@ -57,6 +61,7 @@ enum Field {
     Id,
     Title,
     Description,
+    Text,
     Price,
     Category,
     Tag,
@@ -74,6 +79,7 @@ enum Operator {
     LessOrEqual,
     Greater,
     GreaterOrEqual,
+    Has,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -125,9 +131,28 @@ mod tests {
             ("tag == null", true),
             ("available == true and id == 'mug-1'", true),
             ("price > 1 and price > 2 or price > 100", true),
+            ("title has 'mug'", true),
+            ("title has 'mugs red'", true),
+            ("title has 'ed'", false),
+            ("description has 'mug'", false),
+            ("text has 'red kitchen'", true),
+            ("text has 'garden'", false),
+            ("not text has 'garden'", true),
+            ("price has '4.5'", false),
+            ("text has ''", false),
         ];
         for (text, expected) in cases {
             assert_eq!(Filter::parse(text).unwrap().matches(&mug()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn chinese_words_are_found_without_spaces() {
+        let mut item = mug();
+        item.title = "红色陶瓷杯".into();
+        for (text, expected) in [("title has '红色'", true), ("title has '杯 红'", true), ("text has '蓝'", false)]
+        {
+            assert_eq!(Filter::parse(text).unwrap().matches(&item), expected, "{text}");
         }
     }
 
@@ -140,6 +165,7 @@ mod tests {
             ("cost < 5", "byte 0"),
             ("price ~ 5", "byte 6"),
             ("price in []", "byte 10"),
+            ("title has", "byte 9"),
             ("title == 'open", "byte 9"),
             ("price < 5 5", "byte 10"),
             ("price < 1e999", "byte 8"),

@@ -93,7 +93,7 @@ impl Parser {
     }
 
     fn field(&mut self) -> Result<Field, Problem> {
-        const EXPECTED: &str = "a field (id, title, description, price, category, tag, available, published, expires or \
+        const EXPECTED: &str = "a field (id, title, description, text, price, category, tag, available, published, expires or \
                                 attributes.NAME)";
         let field = match self.peek() {
             Token::Word(word) => field_named(word),
@@ -110,6 +110,10 @@ impl Parser {
                 let operator = *operator;
                 self.next += 1;
                 Ok(operator)
+            }
+            Token::Word(word) if word == "has" => {
+                self.next += 1;
+                Ok(Operator::Has)
             }
             _ => Err(self.unexpected("an operator")),
         }
@@ -165,6 +169,7 @@ fn field_named(word: &str) -> Option<Field> {
         "id" => Some(Field::Id),
         "title" => Some(Field::Title),
         "description" => Some(Field::Description),
+        "text" => Some(Field::Text),
         "price" => Some(Field::Price),
         "category" | "categories" => Some(Field::Category),
         "tag" | "tags" => Some(Field::Tag),

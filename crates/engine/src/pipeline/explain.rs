@@ -1,7 +1,10 @@
 //! Exact attributions: the parts of a score, summed by cause over all sources, and sentences for people.
 
-use zhiyin_core::{Interaction, ItemIx, Kind, KindWeights};
-use zhiyin_models::{Cause, Contribution, Model, Query, feedback, fusion::Fusion};
+use zhiyin_core::{ItemIx, Kind, KindWeights};
+use zhiyin_models::{
+    Cause, Contribution, Model, Query, feedback,
+    fusion::{Fusion, IsCold},
+};
 
 use crate::{feedback::liked_for, rank::Scratch, request::Reason, state::OnlineState};
 
@@ -18,6 +21,7 @@ pub(super) struct Explainer<'a> {
     pub query: Query<'a>,
     pub lineup: &'a [Option<&'a dyn Model>],
     pub fusion: &'a Fusion,
+    pub is_cold: IsCold<'a>,
     pub kinds: &'a KindWeights,
 }
 
@@ -25,17 +29,21 @@ impl Explainer<'_> {
     /// The source that contributes most to an item's score, by place.
     pub(super) fn main_source(&self, item: ItemIx, scratch: &Scratch) -> Option<usize> {
         let contribution = |source: &usize| self.contribution(*source, item, scratch);
-        let used = (0..self.lineup.len()).filter(|&source| self.fusion.weights[source] != 0.0);
+        let used = (0..self.lineup.len()).filter(|&source| self.fusion.is_used(source));
         used.max_by(|a, b| contribution(a).total_cmp(&contribution(b)))
     }
 
     /// What one source adds to an item's score.
     pub(super) fn contribution(&self, source: usize, item: ItemIx, scratch: &Scratch) -> f32 {
-        self.fusion.weights[source] * scratch.standard[source].of(scratch.sources[source].get(item))
+        self.fusion.contribution(&scratch.sources, &scratch.standard, source, item, (self.is_cold)(item))
     }
 
     /// The strongest reasons of each item, as sentences.
     pub(super) fn reasons(&self, items: &[ItemIx], scratch: &Scratch) -> Vec<Vec<Reason>> {
+        // Looking for causes costs a model as much as scoring does.
+        if items.is_empty() {
+            return Vec::new();
+        }
         let causes = self.causes(items, scratch);
         items.iter().zip(causes).map(|(&item, causes)| self.strongest(item, causes)).collect()
     }
@@ -44,9 +52,13 @@ impl Explainer<'_> {
     fn causes(&self, items: &[ItemIx], scratch: &Scratch) -> Vec<Vec<Contribution>> {
         let mut causes = vec![Vec::new(); items.len()];
         for (source, model) in self.lineup.iter().enumerate() {
-            let factor = self.fusion.weights[source] * scratch.standard[source].scale;
-            let Some(model) = model.filter(|_| factor != 0.0) else { continue };
-            for (causes, parts) in causes.iter_mut().zip(model.explain_each(&self.query, items)) {
+            let scale = scratch.standard[source].scale;
+            let Some(model) = model.filter(|_| self.fusion.is_used(source) && scale != 0.0) else { continue };
+            for ((causes, &item), parts) in causes.iter_mut().zip(items).zip(model.explain_each(&self.query, items)) {
+                let factor = self.fusion.weight(source, (self.is_cold)(item)) * scale;
+                if factor == 0.0 {
+                    continue;
+                }
                 parts.into_iter().for_each(|part| add(causes, Contribution { amount: factor * part.amount, ..part }));
             }
         }
@@ -78,7 +90,11 @@ impl Explainer<'_> {
             Cause::Neighbours => ("neighbours", None, "because people with a similar history chose it".to_owned()),
             Cause::Friends => ("friends", None, "because your friends chose it".to_owned()),
         };
-        Reason { kind: kind.to_owned(), subject, text, amount: part.amount }
+        let (event, title) = match part.cause {
+            Cause::History(seen) => (self.event(seen), Some(self.title(seen))),
+            _ => (None, None),
+        };
+        Reason { kind: kind.to_owned(), subject, text, amount: part.amount, event, title }
     }
 
     fn reviews_sentence(&self, item: ItemIx) -> String {
@@ -89,22 +105,13 @@ impl Explainer<'_> {
     }
 
     fn because(&self, seen: ItemIx) -> String {
-        let event = self.query.history.iter().rev().find(|event| event.item == seen);
-        format!("because you {} {}", self.verb(event), self.title(seen))
+        format!("because you {} {}", verb(self.event(seen)), self.title(seen))
     }
 
-    fn verb(&self, event: Option<&Interaction>) -> &'static str {
-        match event.and_then(|event| self.kinds.kind(event.kind)) {
-            Some(Kind::Purchase) => "bought",
-            Some(Kind::View | Kind::Click) => "viewed",
-            Some(Kind::Cart) => "put into the cart",
-            Some(Kind::Rating) => "rated",
-            Some(Kind::Like) => "liked",
-            Some(Kind::Play) => "played",
-            Some(Kind::Share) => "shared",
-            Some(Kind::Review) => "reviewed",
-            _ => "looked at",
-        }
+    /// What the asker did last with an item.
+    fn event(&self, seen: ItemIx) -> Option<Kind> {
+        let event = self.query.history.iter().rev().find(|event| event.item == seen);
+        event.and_then(|event| self.kinds.kind(event.kind)).cloned()
     }
 
     fn id(&self, item: ItemIx) -> String {
@@ -114,6 +121,20 @@ impl Explainer<'_> {
     fn title(&self, item: ItemIx) -> String {
         let row = self.state.items.get(item);
         row.map_or_else(String::new, |row| if row.title.is_empty() { row.id.to_string() } else { row.title.clone() })
+    }
+}
+
+fn verb(event: Option<Kind>) -> &'static str {
+    match event {
+        Some(Kind::Purchase) => "bought",
+        Some(Kind::View | Kind::Click) => "viewed",
+        Some(Kind::Cart) => "put into the cart",
+        Some(Kind::Rating) => "rated",
+        Some(Kind::Like) => "liked",
+        Some(Kind::Play) => "played",
+        Some(Kind::Share) => "shared",
+        Some(Kind::Review) => "reviewed",
+        _ => "looked at",
     }
 }
 

@@ -25,13 +25,18 @@ pub(super) struct Asker {
     pub friends: Vec<ActorIx>,
 }
 
-/// Looks the asker up, whose histories were brought into memory before.
+/// Gathers what is known of the asker, who is all these `actors`. Their histories are in memory.
 ///
 /// # Errors
 /// The current item is unknown.
-pub(super) fn hydrate(state: &OnlineState, request: &RecommendRequest, now_s: u32) -> Result<Asker, EngineError> {
+pub(super) fn hydrate(
+    state: &OnlineState,
+    request: &RecommendRequest,
+    actors: &[ActorIx],
+    now_s: u32,
+) -> Result<Asker, EngineError> {
     let mut asker = Asker { named: named(request), ..Asker::default() };
-    for ix in actors_of(state, request) {
+    for &ix in actors {
         if let Some(actor) = state.actors.get(ix) {
             add_actor(&mut asker, ix, actor);
         }

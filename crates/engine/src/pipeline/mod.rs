@@ -6,6 +6,7 @@
 
 mod eligible;
 mod explain;
+mod given;
 mod hydrate;
 mod page;
 mod plan;
@@ -14,10 +15,16 @@ mod trace;
 
 use std::{borrow::Cow, cell::RefCell};
 
+use parking_lot::RwLockReadGuard;
 use uuid::Uuid;
-use zhiyin_core::{Decision, Interaction, ItemIx, KindWeights, Problem, ShownItem, decision_id};
-use zhiyin_models::{Model, Query, Scores, fusion::Fusion};
+use zhiyin_core::{ActorIx, Decision, Interaction, ItemIx, KindWeights, Problem, ShownItem, decision_id};
+use zhiyin_models::{
+    Model, Query, Scores,
+    fusion::{Fusion, IsCold},
+    text::Text,
+};
 
+pub(crate) use self::plan::checked_limit;
 use self::{
     eligible::Eligibility,
     explain::Explainer,
@@ -30,7 +37,7 @@ use crate::{
     engine::Engine,
     error::EngineError,
     rank::{Guard, Scratch, score_sources},
-    request::{Explain, Reason, RecommendRequest, Recommendations, RecommendedItem},
+    request::{Explain, Reason, RecommendRequest, Recommendations, RecommendedItem, Reorder},
     state::OnlineState,
     trained::Trained,
 };
@@ -61,16 +68,34 @@ impl Engine {
     pub fn recommend(&self, request: &RecommendRequest) -> Result<Recommendations, EngineError> {
         let trained = self.trained();
         let fusion = chosen_fusion(&trained.fusion, request.sources.as_deref())?;
-        self.answer(request, &trained, &fusion, Purpose::Personal)
+        self.answer(request, &trained, &fusion, Purpose::Personal, None)
     }
 
-    /// Items that go with an item: recommendations for somebody of whom only this item is known.
+    /// As [`Engine::recommend`], with the best items in another order, which the decision records. Takes as long as `reorder` does, without a lock.
+    ///
+    /// # Errors
+    /// As [`Engine::recommend`].
+    pub fn recommend_reordered(
+        &self,
+        request: &RecommendRequest,
+        reorder: Reorder<'_>,
+    ) -> Result<Recommendations, EngineError> {
+        let trained = self.trained();
+        let fusion = chosen_fusion(&trained.fusion, request.sources.as_deref())?;
+        self.answer(request, &trained, &fusion, Purpose::Personal, Some(reorder))
+    }
+
+    /// Items that go with an item: recommendations for somebody of whom only this item is known, in which resemblance in meaning counts
+    /// for something whatever it is worth for predictions.
     ///
     /// # Errors
     /// As [`Engine::recommend`].
     pub fn similar(&self, item: &str, request: &RecommendRequest) -> Result<Recommendations, EngineError> {
         let alone = RecommendRequest { user: None, session: None, item: Some(item.to_owned()), ..request.clone() };
-        self.recommend(&alone)
+        let trained = self.trained();
+        let resembling = with_resemblance(&trained.fusion);
+        let fusion = chosen_fusion(&resembling, alone.sources.as_deref())?;
+        self.answer(&alone, &trained, &fusion, Purpose::Personal, None)
     }
 
     /// What is popular now, overall or in a segment.
@@ -81,7 +106,7 @@ impl Engine {
         let popular = RecommendRequest { sources: Some(vec!["popularity".into()]), ..request.clone() };
         let trained = self.trained();
         let fusion = chosen_fusion(&trained.fusion, popular.sources.as_deref())?;
-        self.answer(&popular, &trained, &fusion, Purpose::Popular { segment })
+        self.answer(&popular, &trained, &fusion, Purpose::Popular { segment }, None)
     }
 
     fn answer(
@@ -90,28 +115,92 @@ impl Engine {
         trained: &Trained,
         fusion: &Fusion,
         purpose: Purpose<'_>,
+        reorder: Option<Reorder<'_>>,
     ) -> Result<Recommendations, EngineError> {
-        let watch = Stopwatch::start();
+        let watch = Stopwatch::start(request.explain);
         let now_ms = self.clock().now_ms();
-        let actors = actors_of(&self.state(), request);
-        self.hydrate(&actors)?;
-        let state = self.state();
+        let (state, actors) = self.state_for(request)?;
         let plan = Plan::new(request, self.config(), &state, now_ms)?;
-        let mut asker = hydrate(&state, request, seconds(now_ms))?;
+        let mut asker = hydrate(&state, request, &actors, seconds(now_ms))?;
         if let Purpose::Popular { segment: Some(label) } = purpose {
             asker.segment = state.items.segments().get(label).or(asker.segment);
         }
-        let run = Run { engine: self, state: &state, trained, fusion, plan: &plan, asker: &asker, purpose };
-        let (answer, decision) = BUFFERS.with_borrow_mut(|buffers| run.answer(request, buffers, watch));
+        let text = self.core.texts.served();
+        let is_cold = |item: ItemIx| state.items.interactions(item) == 0;
+        let run = Run {
+            engine: self,
+            state: &state,
+            text: &text,
+            is_cold: &is_cold,
+            trained,
+            fusion,
+            plan: &plan,
+            asker: &asker,
+            purpose,
+        };
+        let (mut answer, mut decision) = BUFFERS.with_borrow_mut(|buffers| run.answer(request, buffers, watch));
+        let titles = reorder.map(|_| run.history_titles()).unwrap_or_default();
+        drop(text);
         drop(state);
+        if let Some(reorder) = reorder {
+            let (order, told) = reorder(&titles, &answer.items);
+            if let Some(order) = order.filter(|order| is_permutation(order, answer.items.len())) {
+                answer.items = order.iter().map(|&place| answer.items[place].clone()).collect();
+                decision.items = order.iter().map(|&place| decision.items[place].clone()).collect();
+                if let Some(trace) = &mut answer.trace {
+                    trace.scores = order.iter().filter_map(|&place| trace.scores.get(place).cloned()).collect();
+                }
+            }
+            answer.rerank = Some(told);
+        }
         self.record(decision);
         Ok(answer)
     }
+
+    /// The state, with the histories of all actors who are the asker in memory, and their numbers.
+    fn state_for(
+        &self,
+        request: &RecommendRequest,
+    ) -> Result<(RwLockReadGuard<'_, OnlineState>, Vec<ActorIx>), EngineError> {
+        let state = self.state();
+        let actors = actors_of(&state, request);
+        if state.actors.are_in_memory(&actors) {
+            return Ok((state, actors));
+        }
+        drop(state);
+        self.hydrate(&actors)?;
+        let state = self.state();
+        let actors = actors_of(&state, request);
+        Ok((state, actors))
+    }
+}
+
+fn is_permutation(order: &[usize], count: usize) -> bool {
+    let mut places = order.to_vec();
+    places.sort_unstable();
+    places.into_iter().eq(0..count)
 }
 
 /// Milliseconds as the seconds that interactions carry.
 fn seconds(ms: i64) -> u32 {
     u32::try_from(ms / 1000).unwrap_or(0)
+}
+
+/// Least share of the meaning of texts in the weights of what is similar to an item. A choice of taste: there is no data to make it by.
+const RESEMBLANCE: f32 = 0.2;
+
+/// The fusion in which the source `text` has a weight, also if the training found none or knew no texts.
+fn with_resemblance(fusion: &Fusion) -> Fusion {
+    let mut fusion = fusion.clone();
+    let least = RESEMBLANCE * fusion.weights.iter().sum::<f32>();
+    match fusion.sources.iter().position(|source| source == "text") {
+        Some(place) => fusion.weights[place] = fusion.weights[place].max(least),
+        None => {
+            fusion.sources.push("text".into());
+            fusion.weights.push(least);
+        }
+    }
+    fusion
 }
 
 /// The fusion of the named sources only. A source that the training found useless counts as 1 when it is asked for by name.
@@ -126,6 +215,7 @@ fn chosen_fusion<'a>(fusion: &'a Fusion, sources: Option<&[String]>) -> Result<C
         };
         chosen.weights[place] = if fusion.weights[place] > 0.0 { fusion.weights[place] } else { 1.0 };
     }
+    chosen.cold = fusion.cold.filter(|cold| chosen.weights[cold.source] > 0.0);
     Ok(Cow::Owned(chosen))
 }
 
@@ -145,6 +235,9 @@ enum Purpose<'a> {
 struct Run<'a> {
     engine: &'a Engine,
     state: &'a OnlineState,
+    text: &'a Text,
+    /// Nobody has met the item yet.
+    is_cold: IsCold<'a>,
     trained: &'a Trained,
     fusion: &'a Fusion,
     plan: &'a Plan,
@@ -160,7 +253,7 @@ impl<'a> Run<'a> {
         mut watch: Stopwatch,
     ) -> (Recommendations, Decision) {
         let id = decision_id(self.plan.now_ms, rand::random());
-        let lineup = self.trained.lineup(&self.state.models);
+        let lineup = self.trained.lineup(&self.state.models, self.text);
         watch.lap("hydrate");
         self.score(&lineup, buffers);
         watch.lap("score");
@@ -179,9 +272,16 @@ impl<'a> Run<'a> {
             items,
             model: self.trained.version.clone(),
             fallback: self.fallback().map(str::to_owned),
+            rerank: None,
             trace,
         };
         (answer, decision)
+    }
+
+    /// Titles of what the asker chose, oldest first.
+    fn history_titles(&self) -> Vec<String> {
+        let rows = self.asker.history.iter().filter_map(|event| self.state.items.get(event.item));
+        rows.map(|row| row.title.clone()).filter(|title| !title.is_empty()).collect()
     }
 
     fn kinds(&self) -> &'a KindWeights {
@@ -203,7 +303,7 @@ impl<'a> Run<'a> {
         let scratch = &mut buffers.scratch;
         let query = self.query(&self.asker.history);
         let n_items = self.state.items.len();
-        score_sources(lineup, self.fusion, &query, n_items, &Guard::for_request(), scratch);
+        score_sources(lineup, self.fusion, &query, n_items, Some(self.is_cold), &Guard::for_request(), scratch);
         for place in &scratch.failed {
             self.engine.count_failed_source(&self.fusion.sources[*place]);
         }
@@ -235,17 +335,24 @@ impl<'a> Run<'a> {
         let Buffers { scratch, cold, .. } = buffers;
         let cold_scores = self.plan.explore.then(|| {
             cold.reset(self.state.items.len());
-            self.state.models.content.score(&self.query(&self.asker.history), cold);
+            self.finder().score(&self.query(&self.asker.history), cold);
             &*cold
         });
         let config = &self.engine.config().recommend;
-        let selection = Selection { state: self.state, trained: self.trained, plan: self.plan, config, eligibility };
+        let Self { state, text, trained, plan, .. } = *self;
+        let selection = Selection { state, text, trained, plan, config, eligibility };
         selection.choose(&scratch.fused, cold_scores, id)
+    }
+
+    /// What ranks items that nobody has met: their meaning, or else their words.
+    fn finder(&self) -> &'a dyn Model {
+        if self.text.dims() > 0 { self.text } else { &self.state.models.content }
     }
 
     fn explainer<'b>(&'b self, lineup: &'b [Option<&'b dyn Model>]) -> Explainer<'b> {
         let query = self.query(&self.asker.history);
-        Explainer { state: self.state, query, lineup, fusion: self.fusion, kinds: self.kinds() }
+        let Self { state, fusion, is_cold, .. } = *self;
+        Explainer { state, query, lineup, fusion, is_cold, kinds: self.kinds() }
     }
 
     fn present(&self, list: &[Selected], explainer: &Explainer<'_>, scratch: &Scratch) -> Vec<RecommendedItem> {
@@ -259,7 +366,7 @@ impl<'a> Run<'a> {
         list.iter().map(item).collect()
     }
 
-    fn recommended(&self, selected: &Selected, source: String, reasons: Vec<Reason>) -> RecommendedItem {
+    fn recommended(&self, selected: &Selected, source: Cow<'static, str>, reasons: Vec<Reason>) -> RecommendedItem {
         let row = self.state.items.get(selected.item);
         RecommendedItem {
             item: row.map_or_else(String::new, |row| row.id.to_string()),
@@ -267,17 +374,20 @@ impl<'a> Run<'a> {
             score: selected.score,
             source,
             reasons,
+            explanation: None,
         }
     }
 
-    fn source_name(&self, selected: &Selected, explainer: &Explainer<'_>, scratch: &Scratch) -> String {
-        match selected.slot {
-            Slot::Cold => "new".to_owned(),
-            Slot::Backfill => "backfill".to_owned(),
-            Slot::Ranked => {
-                let place = explainer.main_source(selected.item, scratch);
-                place.map_or_else(|| "backfill".to_owned(), |place| self.fusion.sources[place].clone())
-            }
+    fn source_name(&self, selected: &Selected, explainer: &Explainer<'_>, scratch: &Scratch) -> Cow<'static, str> {
+        let place = match selected.slot {
+            Slot::Cold => return Cow::Borrowed("new"),
+            Slot::Backfill => None,
+            Slot::Ranked => explainer.main_source(selected.item, scratch),
+        };
+        match place.map(|place| (explainer.lineup[place], &self.fusion.sources[place])) {
+            None => Cow::Borrowed("backfill"),
+            Some((Some(model), _)) => Cow::Borrowed(model.name()),
+            Some((None, name)) => Cow::Owned(name.clone()),
         }
     }
 

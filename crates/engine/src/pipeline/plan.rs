@@ -58,7 +58,9 @@ impl Plan {
     }
 }
 
-fn checked_limit(limit: Option<usize>) -> Result<usize, Problem> {
+/// # Errors
+/// The limit is out of range.
+pub(crate) fn checked_limit(limit: Option<usize>) -> Result<usize, Problem> {
     let limit = limit.unwrap_or(limits::LIMIT_DEFAULT);
     if (1..=limits::LIMIT_MAX).contains(&limit) {
         return Ok(limit);

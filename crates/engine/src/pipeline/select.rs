@@ -3,12 +3,12 @@
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use zhiyin_core::{DecisionId, ItemIx};
-use zhiyin_models::{Scores, diversity};
+use zhiyin_models::{Scores, diversity, text::Text};
 
 use super::{eligible::Eligibility, plan::Plan};
 use crate::{
     config::RecommendConfig,
-    rank::{best_items, scored},
+    rank::{best_first, best_items, scored},
     state::OnlineState,
     trained::Trained,
 };
@@ -43,6 +43,7 @@ pub(super) enum Slot {
 /// What the selection needs to know.
 pub(super) struct Selection<'a> {
     pub state: &'a OnlineState,
+    pub text: &'a Text,
     pub trained: &'a Trained,
     pub plan: &'a Plan,
     pub config: &'a RecommendConfig,
@@ -72,19 +73,15 @@ impl Selection<'_> {
             return best_items(scored(fused.values()), wanted, is_eligible);
         }
         let touched = fused.touched().iter().map(|&item| (item, fused.get(item)));
-        best_items(touched.filter(|(_, score)| *score > 0.0), wanted, is_eligible)
+        let liked = best_first(touched).take_while(|&item| fused.get(item) > 0.0);
+        liked.filter(|&item| is_eligible(item)).take(wanted).collect()
     }
 
     fn diversified(&self, pool: &[ItemIx], fused: &Scores) -> Vec<Selected> {
-        let order = if self.plan.diversity > 0.0 && self.trained.dimensions > 0 {
+        let (vectors, dims) = if self.plan.diversity > 0.0 { self.vectors_of(pool) } else { (Vec::new(), 0) };
+        let order = if dims > 0 {
             let relevances: Vec<f32> = pool.iter().map(|&item| fused.get(item)).collect();
-            diversity::dpp(
-                &relevances,
-                &self.vectors_of(pool),
-                self.trained.dimensions,
-                self.plan.diversity,
-                self.plan.limit,
-            )
+            diversity::dpp(&relevances, &vectors, dims, self.plan.diversity, self.plan.limit)
         } else {
             (0..pool.len().min(self.plan.limit)).collect()
         };
@@ -97,18 +94,21 @@ impl Selection<'_> {
         order.into_iter().map(ranked).collect()
     }
 
-    fn vectors_of(&self, pool: &[ItemIx]) -> Vec<f32> {
-        let dimensions = self.trained.dimensions;
-        let mut vectors = Vec::with_capacity(pool.len() * dimensions);
+    /// Unit vectors by which items resemble each other, and the numbers in one: those of the texts' meaning, or else those of their words as
+    /// of the training.
+    fn vectors_of(&self, pool: &[ItemIx]) -> (Vec<f32>, usize) {
+        let by_meaning = self.text.dims() > 0;
+        let dims = if by_meaning { self.text.dims() } else { self.trained.dimensions };
+        let words = |item: ItemIx| self.trained.vectors.get(item as usize * dims..(item as usize + 1) * dims);
+        let mut vectors = Vec::with_capacity(pool.len() * dims);
         for &item in pool {
-            let from = item as usize * dimensions;
-            match self.trained.vectors.get(from..from + dimensions) {
+            match if by_meaning { self.text.vector(item) } else { words(item) } {
                 Some(vector) => vectors.extend_from_slice(vector),
-                // An item that came after the training resembles nothing yet.
-                None => vectors.extend(std::iter::repeat_n(0.0, dimensions)),
+                // What isn't known resembles nothing.
+                None => vectors.extend(std::iter::repeat_n(0.0, dims)),
             }
         }
-        vectors
+        (vectors, dims)
     }
 
     /// Fills a list that is too short with popular items, then with any.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     rank::{Scratch, best_items, scored},
-    request::{HydrateTrace, RemovedItem, ScoreTrace, SourceTrace, Trace},
+    request::{Explain, HydrateTrace, RemovedItem, ScoreTrace, SourceTrace, Trace},
 };
 
 /// Newest items of the history that a trace names.
@@ -22,22 +22,23 @@ const BEST_SHOWN: usize = 5;
 /// Removed items that a trace names.
 const REMOVED_SHOWN: usize = 50;
 
-/// Times the stages.
+/// Times the stages, if somebody will look at the times.
 pub(super) struct Stopwatch {
-    last: Instant,
+    last: Option<Instant>,
     laps: Vec<(&'static str, f32)>,
 }
 
 impl Stopwatch {
-    pub(super) fn start() -> Self {
-        Self { last: Instant::now(), laps: Vec::with_capacity(4) }
+    pub(super) fn start(explain: Explain) -> Self {
+        Self { last: (explain == Explain::Trace).then(Instant::now), laps: Vec::new() }
     }
 
     /// Ends a stage.
     pub(super) fn lap(&mut self, stage: &'static str) {
+        let Some(last) = &mut self.last else { return };
         let now = Instant::now();
-        self.laps.push((stage, (now - self.last).as_secs_f32() * 1e6));
-        self.last = now;
+        self.laps.push((stage, (now - *last).as_secs_f32() * 1e6));
+        *last = now;
     }
 }
 
@@ -82,7 +83,7 @@ fn source(run: &Run<'_>, scratch: &Scratch, place: usize) -> SourceTrace {
     let best = best_items(scored(scores.values()), BEST_SHOWN, |item| scores.get(item) != 0.0);
     SourceTrace {
         name: run.fusion.sources[place].clone(),
-        status: scratch.status(place, run.fusion.weights[place]).to_owned(),
+        status: scratch.status(place, run.fusion.is_used(place)).to_owned(),
         weight: run.fusion.weights[place],
         candidates: scores.values().iter().filter(|&&score| score != 0.0).count(),
         best: best.into_iter().map(|item| (id(run, item), scores.get(item))).collect(),
@@ -113,7 +114,7 @@ fn scores(run: &Run<'_>, explainer: &Explainer<'_>, buffers: &Buffers, selected:
     let scratch = &buffers.scratch;
     let mut values = BTreeMap::new();
     let mut contributions = BTreeMap::new();
-    for (place, name) in run.fusion.sources.iter().enumerate().filter(|(place, _)| run.fusion.weights[*place] != 0.0) {
+    for (place, name) in run.fusion.sources.iter().enumerate().filter(|(place, _)| run.fusion.is_used(*place)) {
         values.insert(name.clone(), scratch.sources[place].get(selected.item));
         contributions.insert(name.clone(), explainer.contribution(place, selected.item, scratch));
     }

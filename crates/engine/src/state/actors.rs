@@ -150,6 +150,12 @@ impl Actors {
         }
     }
 
+    /// Whether the histories of all these actors are in memory. Notes that they are used.
+    pub fn are_in_memory(&self, actors: &[ActorIx]) -> bool {
+        actors.iter().for_each(|&ix| self.touch(ix));
+        actors.iter().all(|&ix| self.get(ix).is_none_or(|actor| !actor.evicted))
+    }
+
     /// The user and all tied sessions that belong together with an actor, the user first.
     pub fn group(&self, ix: ActorIx) -> Vec<ActorIx> {
         let main = self.get(ix).and_then(|actor| actor.linked_user).unwrap_or(ix);

@@ -321,7 +321,7 @@ fn bytes_that_are_no_sound_snapshot_are_refused_with_the_reason() {
     assert!(Snapshot::decode(&bytes).is_ok());
     assert!(wrong(&|bytes| bytes.truncate(20)).contains("cut off"));
     assert!(wrong(&|bytes| bytes[0] = b'X').contains("does not begin like a snapshot"));
-    assert!(wrong(&|bytes| bytes[8] = 0).contains("version 0, this program reads version 1"));
+    assert!(wrong(&|bytes| bytes[8] = 0).contains("version 0, this program reads version 2"));
     assert!(wrong(&|bytes| bytes.truncate(bytes.len() - 1)).contains("length"));
     assert!(wrong(&|bytes| *bytes.last_mut().unwrap() ^= 1).contains("checksum"));
 }

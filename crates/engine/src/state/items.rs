@@ -125,7 +125,8 @@ impl Items {
         }
     }
 
-    pub(super) fn all_interactions(&self) -> &[u64] {
+    /// [`Items::interactions`] of all items, by number.
+    pub fn all_interactions(&self) -> &[u64] {
         &self.interactions
     }
 

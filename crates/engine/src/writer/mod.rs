@@ -5,13 +5,14 @@
 //! everyone whose work was in it is told. When reading the log fails while folding, the state can no longer follow the log: the writer
 //! stops, and a restart replays.
 
+pub(crate) mod decisions;
 pub(crate) mod queue;
 mod staging;
 
 use std::{
     ops::Range,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -35,13 +36,11 @@ use queue::{Candidate, Events, Reply, Work};
 
 /// Events, items and users in one transaction, unless a single caller sends more.
 const TRANSACTION_MAX: usize = 8_192;
-/// Decisions in one transaction.
-const DECISIONS_MAX: usize = 8_192;
 /// Events that are folded before requests get a chance to read the state.
 pub(crate) const FOLD_CHUNK: usize = 64;
 /// Items from which on the content model is updated on a copy.
 const ITEMS_IN_PLACE_MAX: usize = 16;
-/// How long decisions wait for company.
+/// How long decisions wait for company, and how long those that are written wait to be made durable.
 const IDLE: Duration = Duration::from_millis(100);
 
 /// The writer's own state.
@@ -54,6 +53,10 @@ pub(crate) struct Writer {
     pub since_snapshot: u64,
     /// An erasure removed the snapshots: the next idle moment takes a new one.
     pub snapshot_due: bool,
+    /// Whether decisions were written that a power loss may still take.
+    pub unsynced: bool,
+    /// When all decisions were durable last.
+    pub synced: Instant,
 }
 
 /// What is to be answered about one event.
@@ -87,7 +90,8 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => Ok(Next::Stop),
             };
             match next {
-                Ok(Next::GoOn) => {}
+                Ok(Next::GoOn) if self.synced.elapsed() < IDLE => {}
+                Ok(Next::GoOn) => self.commit_decisions_or_warn(),
                 Ok(Next::Stop) => break,
                 Err(error) => {
                     tracing::error!(%error, "the writer stops because the state can no longer follow the log; restart the server");
@@ -95,9 +99,7 @@ impl Writer {
                 }
             }
         }
-        if let Err(error) = self.commit_decisions() {
-            tracing::warn!(%error, "the last decisions could not be written");
-        }
+        self.commit_decisions_or_warn();
         self.core.running.store(false, Ordering::Release);
     }
 
@@ -111,6 +113,11 @@ impl Writer {
                 self.batch(std::mem::take(&mut group))?;
                 return self.single(work);
             }
+            if matches!(work, Work::Decisions) {
+                // Events that come with it take the decisions along.
+                next = self.work.try_recv().ok();
+                continue;
+            }
             size += work.size();
             // A mark belongs to exactly the events that it was sent with.
             let ends = size >= TRANSACTION_MAX || matches!(&work, Work::Events(events) if events.import_mark.is_some());
@@ -119,15 +126,16 @@ impl Writer {
                 next = self.work.try_recv().ok();
             }
         }
+        if group.is_empty() {
+            self.write_pieces_or_warn();
+        }
         self.batch(group)?;
         self.snapshot_if_due();
         Ok(Next::GoOn)
     }
 
     fn idle(&mut self) -> Result<Next, EngineError> {
-        if let Err(error) = self.commit_decisions() {
-            tracing::warn!(%error, "decisions could not be written; they are lost");
-        }
+        self.commit_decisions_or_warn();
         if std::mem::take(&mut self.snapshot_due) {
             self.snapshot_or_warn();
         }
@@ -153,16 +161,6 @@ impl Writer {
         Ok(Next::GoOn)
     }
 
-    fn commit_decisions(&mut self) -> Result<(), EngineError> {
-        loop {
-            let decisions: Vec<Decision> = self.decisions.try_iter().take(DECISIONS_MAX).collect();
-            if decisions.is_empty() {
-                return Ok(());
-            }
-            self.core.storage.commit(&Batch { decisions, ..Batch::default() })?;
-        }
-    }
-
     /// Commits and folds a group of work in one transaction. Fails only if folding does.
     fn batch(&mut self, group: Vec<Work>) -> Result<(), EngineError> {
         if group.is_empty() {
@@ -176,7 +174,7 @@ impl Writer {
             let waiting: Vec<Waiting> = group.into_iter().map(|work| self.stage(&mut staging, work)).collect();
             (staging.batch, staging.free, waiting)
         };
-        batch.decisions = self.decisions.try_iter().take(DECISIONS_MAX).collect();
+        batch.decisions = self.waiting_decisions();
         let committed = core.storage.commit(&batch);
         core.queued.leave(size);
         match committed {
@@ -296,6 +294,12 @@ impl Writer {
     }
 
     fn apply_items(&mut self, rows: Vec<ItemRow>) {
+        let changed: Vec<_> = rows.iter().map(|row| row.ix).collect();
+        self.change_items(rows);
+        self.core.texts.changed(changed.into_iter());
+    }
+
+    fn change_items(&mut self, rows: Vec<ItemRow>) {
         if rows.len() <= ITEMS_IN_PLACE_MAX {
             let mut state = self.core.state.write();
             for row in rows {

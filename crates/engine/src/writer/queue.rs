@@ -48,6 +48,8 @@ pub(crate) enum Work {
     Users(Vec<User>, Reply<()>),
     DeleteItem(String, Reply<bool>),
     DeleteUser(String, Reply<Erased>),
+    /// Enough decisions wait to be written.
+    Decisions,
     Replace(Box<Replacement>, Reply<()>),
     Snapshot(Reply<()>),
     Stop(Reply<()>),
@@ -66,7 +68,7 @@ impl Work {
 
     /// Whether it shares a transaction with what comes before and after.
     pub(crate) fn is_batched(&self) -> bool {
-        matches!(self, Work::Events(_) | Work::Items(..) | Work::Users(..))
+        matches!(self, Work::Events(_) | Work::Items(..) | Work::Users(..) | Work::Decisions)
     }
 }
 

@@ -114,6 +114,12 @@ impl Jobs {
         Ok(Self { clock, store, jobs: Mutex::new(jobs), more: Condvar::new() })
     }
 
+    /// Jobs that are forgotten when the process ends.
+    pub fn in_memory(clock: Arc<dyn Clock>) -> Self {
+        let store = Arc::new(MemoryJobStore::default());
+        Self { clock, store, jobs: Mutex::default(), more: Condvar::new() }
+    }
+
     /// Adds a job; it is kept before this returns. Of tasks with the same key the first counts.
     ///
     /// # Errors

@@ -2,29 +2,19 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::packed::Packed;
+use super::leaf::{Entry, LEAF_MAX, Leaf};
 
-/// Entries that a row keeps unpacked at least.
-const FRESH_MIN: usize = 16;
-/// Entries that a row keeps unpacked at most.
-const FRESH_MAX: usize = 512;
+/// Entries of a leaf at first, so that it can take some before it splits.
+const LEAF_START: usize = LEAF_MAX * 3 / 4;
 
-/// A key and its count, in 12 bytes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[repr(C, packed(4))]
-pub(super) struct Entry {
-    pub(super) key: u32,
-    pub(super) units: u64,
-}
-
-/// Counts by key: about 4 bytes per entry of a long row, 12 of a short one.
+/// Counts by key: the lowest level of a B-tree, with a flat array above it. Entries of 0 don't exist.
 ///
-/// New keys go into a small sorted array, which is packed together with the rest when it is full. A key has its count in one of the two,
-/// so a packed count that outgrows its width moves to the array. Entries of 0 don't exist.
+/// A new key makes one leaf be written anew, whatever the length of the row, and all leaves are of like size, so the memory that one
+/// gives up serves another.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CountRow {
-    packed: Option<Box<Packed>>,
-    fresh: Vec<Entry>,
+    /// By their keys.
+    leaves: Vec<Leaf>,
     len: u32,
     total: u64,
 }
@@ -32,13 +22,11 @@ pub(crate) struct CountRow {
 impl CountRow {
     /// A row of entries that are sorted by key, without duplicates or zeros.
     fn of(entries: &[Entry]) -> Self {
-        let total = entries.iter().map(|entry| entry.units).sum();
-        let (packed, fresh) = if entries.len() > FRESH_MIN {
-            (Some(Box::new(Packed::new(entries))), Vec::new())
-        } else {
-            (None, entries.to_vec())
-        };
-        Self { packed, fresh, len: entries.len() as u32, total }
+        Self {
+            leaves: entries.chunks(LEAF_START).map(Leaf::new).collect(),
+            len: entries.len() as u32,
+            total: entries.iter().map(|entry| entry.units).sum(),
+        }
     }
 
     /// Adds units to a key.
@@ -48,74 +36,38 @@ impl CountRow {
         }
         let units = u64::from(units);
         self.total += units;
-        match self.position(key) {
-            Ok(at) => self.fresh[at].units += units,
-            Err(at) => self.add_packed(key, units, at),
-        }
-    }
-
-    /// Adds to a key that isn't among the fresh ones, or puts it there at a place.
-    fn add_packed(&mut self, key: u32, units: u64, at: usize) {
-        let Some(packed) = &mut self.packed else { return self.add_fresh(key, units, at) };
-        let Some(place) = packed.find(key) else { return self.add_fresh(key, units, at) };
-        let before = packed.units(place);
-        if packed.set(place, before + units) {
-            self.len += u32::from(before == 0);
+        let at = self.leaf_of(key);
+        let Some(leaf) = self.leaves.get_mut(at) else {
+            *self = Self::of(&[Entry { key, units }]);
             return;
-        }
-        packed.set(place, 0);
-        self.len -= u32::from(before > 0);
-        self.add_fresh(key, before + units, at);
-    }
-
-    fn add_fresh(&mut self, key: u32, units: u64, at: usize) {
-        if self.fresh.len() == self.fresh.capacity() {
-            self.fresh.reserve_exact((self.fresh.len() / 4).max(2));
-        }
-        self.fresh.insert(at, Entry { key, units });
-        self.len += 1;
-        let packed = self.packed.as_ref().map_or(0, |packed| packed.len());
-        if self.fresh.len() > (packed / 8).clamp(FRESH_MIN, FRESH_MAX) {
-            *self = Self::of(&self.entries());
+        };
+        match leaf.find(key) {
+            Some(place) if leaf.set(place, place.units + units) => {}
+            Some(place) => self.rewrite(at, key, place.units + units),
+            None => {
+                self.len += 1;
+                self.rewrite(at, key, units);
+            }
         }
     }
 
     /// Takes units away from a key; an entry that reaches 0 disappears.
     pub(crate) fn subtract(&mut self, key: u32, units: u32) {
-        let before = self.get(key);
-        let left = before.saturating_sub(u64::from(units));
-        if left == before {
-            return;
-        }
-        self.total -= before - left;
-        self.len -= u32::from(left == 0);
-        match self.position(key) {
-            Ok(at) if left == 0 => drop(self.fresh.remove(at)),
-            Ok(at) => self.fresh[at].units = left,
-            Err(_) => self.set_packed(key, left),
-        }
-        if self.len == 0 {
-            *self = Self::default();
-        }
-    }
-
-    fn set_packed(&mut self, key: u32, units: u64) {
-        let Some(packed) = &mut self.packed else { return };
-        if let Some(place) = packed.find(key) {
-            packed.set(place, units);
-        }
-        if packed.len() > 2 * self.len as usize + FRESH_MIN {
-            *self = Self::of(&self.entries());
+        let at = self.leaf_of(key);
+        let Some(place) = self.leaves.get(at).and_then(|leaf| leaf.find(key)) else { return };
+        let left = place.units.saturating_sub(u64::from(units));
+        self.total -= place.units - left;
+        if left == 0 {
+            self.len -= 1;
+            self.rewrite(at, key, 0);
+        } else {
+            self.leaves[at].set(place, left);
         }
     }
 
     /// The count of a key.
     pub(crate) fn get(&self, key: u32) -> u64 {
-        if let Ok(at) = self.position(key) {
-            return self.fresh[at].units;
-        }
-        let packed = self.packed.as_ref();
-        packed.and_then(|packed| packed.find(key).map(|place| packed.units(place))).unwrap_or(0)
+        self.leaves.get(self.leaf_of(key)).and_then(|leaf| leaf.find(key)).map_or(0, |place| place.units)
     }
 
     /// Number of entries.
@@ -133,47 +85,75 @@ impl CountRow {
         self.total
     }
 
-    /// Calls `visit` with all entries as plain numbers, each once, in no particular order.
+    /// Calls `visit` with all entries as plain numbers, by key.
     pub(crate) fn each(&self, mut visit: impl FnMut(u32, f32)) {
         // A signed number becomes a float in one instruction; no count reaches 2^63.
         self.each_exact(|key, units| visit(key, units as i64 as f32));
     }
 
-    /// Calls `visit` with all entries, each once, in no particular order.
+    /// Calls `visit` with all entries by key.
     pub(crate) fn each_exact(&self, mut visit: impl FnMut(u32, u64)) {
-        if let Some(packed) = &self.packed {
-            packed.each(&mut visit);
-        }
-        self.fresh.iter().for_each(|entry| visit(entry.key, entry.units));
+        self.leaves.iter().for_each(|leaf| leaf.each(&mut visit));
     }
 
     /// All entries by key.
     pub(crate) fn sorted(&self) -> Vec<(u32, u64)> {
-        self.entries().into_iter().map(|entry| (entry.key, entry.units)).collect()
+        let mut entries = Vec::with_capacity(self.len());
+        self.each_exact(|key, units| entries.push((key, units)));
+        entries
     }
 
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let packed = self.packed.as_ref().map_or(0, |packed| size_of::<Packed>() + packed.heap_bytes());
-        packed + self.fresh.capacity() * size_of::<Entry>()
+        self.leaves.capacity() * size_of::<Leaf>() + self.leaves.iter().map(Leaf::heap_bytes).sum::<usize>()
     }
 
-    /// Where a key is among the fresh ones, or would be.
-    fn position(&self, key: u32) -> Result<usize, usize> {
-        self.fresh.binary_search_by_key(&key, |entry| entry.key)
+    /// The leaf that has a key if one has: the last that doesn't begin behind it, or the first.
+    fn leaf_of(&self, key: u32) -> usize {
+        self.leaves.partition_point(|leaf| leaf.first() <= key).saturating_sub(1)
     }
 
-    fn entries(&self) -> Vec<Entry> {
-        let mut entries = Vec::with_capacity(self.len());
-        self.each_exact(|key, units| entries.push(Entry { key, units }));
-        entries.sort_by_key(|entry| entry.key);
-        entries
+    /// Writes a leaf anew with a key's count changed, put in, or left out if it is 0.
+    fn rewrite(&mut self, at: usize, key: u32, units: u64) {
+        let mut entries = [Entry::default(); LEAF_MAX + 1];
+        let mut len = self.leaves[at].read(&mut entries);
+        let place = entries[..len].partition_point(|entry| entry.key < key);
+        let held = place < len && entries[place].key == key;
+        if !held {
+            entries.copy_within(place..len, place + 1);
+            len += 1;
+        }
+        entries[place] = Entry { key, units };
+        if units == 0 {
+            entries.copy_within(place + 1..len, place);
+            len -= 1;
+        }
+        self.replace(at, &entries[..len]);
+    }
+
+    /// Gives a leaf other entries: none remove it, too many split it.
+    fn replace(&mut self, at: usize, entries: &[Entry]) {
+        if entries.is_empty() {
+            self.leaves.remove(at);
+            if self.leaves.is_empty() {
+                self.leaves = Vec::new();
+            }
+        } else if entries.len() <= LEAF_MAX {
+            self.leaves[at].write(entries);
+        } else {
+            let (low, high) = entries.split_at(entries.len() / 2);
+            self.leaves[at].write(low);
+            if self.leaves.len() == self.leaves.capacity() {
+                self.leaves.reserve_exact(self.leaves.len() / 4 + 1);
+            }
+            self.leaves.insert(at + 1, Leaf::new(high));
+        }
     }
 }
 
 impl PartialEq for CountRow {
     fn eq(&self, other: &Self) -> bool {
-        self.len == other.len && self.entries() == other.entries()
+        self.len == other.len && self.sorted() == other.sorted()
     }
 }
 
@@ -287,6 +267,6 @@ mod tests {
     #[test]
     fn a_long_row_takes_few_bytes() {
         let row = row_of(&(0..10_000).map(|n| (n * 7, 1 + n % 200)).collect::<Vec<_>>());
-        assert!(row.heap_bytes() < 10_000 * 4, "{}", row.heap_bytes());
+        assert!(row.heap_bytes() < 10_000 * 3, "{}", row.heap_bytes());
     }
 }

@@ -45,6 +45,22 @@ fn sparse_sources_stay_sparse_and_unused_or_broken_ones_add_nothing() {
     assert!(unused.values().iter().all(|&value| value == 0.0));
 }
 
+#[test]
+fn cold_items_get_more_of_the_source_that_finds_them() {
+    // Over four items (0, 2, 2, 0) has σ = 1, also as a dense source; items 2 and 3 are cold.
+    for finder in [sparse(4, &[(1, 2.0), (2, 2.0)]), dense(&[0.0, 2.0, 2.0, 0.0])] {
+        let scores = [sparse(4, &[(0, 4.0)]), finder];
+        let fusion = Fusion { cold: Some(ColdWeight { source: 1, weight: 3.0 }), ..named(&[1.0, 0.0]) };
+        let (standard, mut fused) = combined(&fusion, &scores);
+        fusion.raise_cold(&scores, &standard, &|item| item > 1, &mut fused);
+        assert_eq!(fused.values(), [4.0 / 3.0_f32.sqrt(), 0.0, 6.0, 0.0]);
+        for item in 0..4 {
+            let parts = (0..2).map(|source| fusion.contribution(&scores, &standard, source, item, item > 1));
+            assert_eq!(parts.sum::<f32>(), fused.get(item));
+        }
+    }
+}
+
 /// Queries in which source 0 ranks the target well, source 1 somewhat, and source 2 is noise.
 fn trained(seed: u64) -> Fitted {
     let n_items = 60;
@@ -114,7 +130,7 @@ proptest! {
         let fusion = named(&weights);
         let (standard, fused) = combined(&fusion, &scores);
         for item in 0..40 {
-            let sum: f32 = (0..3).map(|source| fusion.contribution(&scores, &standard, source, item)).sum();
+            let sum: f32 = (0..3).map(|source| fusion.contribution(&scores, &standard, source, item, false)).sum();
             prop_assert!((sum - fused.get(item)).abs() < 1e-4 * (1.0 + sum.abs()), "{sum} {}", fused.get(item));
         }
     }

@@ -1,9 +1,11 @@
 //! Transitions to items that nobody has met: those to their nearest known items, averaged.
 //!
 //! t(i, j) = Σ over the [`NEAREST`] nearest warm items k of j of n(j, k) · c(i, k), where n falls with distance as e^(likeness/temperature) and
-//! sums to 1, and c is the directed co-occurrence of [`crate::cooccurrence`], scaled such that a strong transition counts like an equal
-//! text.
+//! sums to 1, and c is the directed co-occurrence of [`crate::cooccurrence`], scaled such that a strong one counts like an equal text.
+//!
+//! What leads to each warm item is kept, so that an item which arrives later gets the transitions that a fit would have given it.
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use zhiyin_core::ItemIx;
 
@@ -18,87 +20,103 @@ const NEAREST: usize = 20;
 const TEMPERATURE: f32 = 0.05;
 /// Strongest followers of an item that count.
 const FOLLOWERS: usize = 200;
-/// The quantile of the transitions that is scaled to 1.
+/// The quantile of the co-occurrences that is scaled to 1.
 const STRONG: f64 = 0.999;
 
-/// Sparse rows: for each item, cold items that it may lead to.
+/// Sparse rows in both directions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Transitions {
-    /// Row `i` is `offsets[i]..offsets[i + 1]` of the others.
+    /// What leads to item `k` is `offsets[k]..offsets[k + 1]` of the next two.
     offsets: Vec<usize>,
-    items: Vec<ItemIx>,
-    amounts: Vec<f32>,
+    leading: Vec<ItemIx>,
+    strengths: Vec<f32>,
+    /// By item, the cold items that it may lead to.
+    rows: Vec<Vec<(ItemIx, f32)>>,
 }
 
 impl Transitions {
-    /// Fits them. `nearest` gives the items like one, best first.
-    pub(super) fn fit<N: Iterator<Item = (ItemIx, f32)>>(data: &Dataset, nearest: impl Fn(ItemIx) -> N) -> Self {
-        let counts = data.item_counts();
-        let stood_in = stand_ins(&counts, nearest);
-        if stood_in.iter().all(Vec::is_empty) {
-            return Self::default();
-        }
+    /// Learns what leads to the items that have events.
+    pub(super) fn fit(data: &Dataset) -> Self {
         let followers = Cooccurrence::fit(data, &Params::default());
-        let mut rows = Self { offsets: vec![0], ..Self::default() };
-        let mut sums = vec![0.0; counts.len()];
-        for item in 0..counts.len() as ItemIx {
-            for (warm, strength) in followers.similar(item, FOLLOWERS) {
-                for &(cold, share) in &stood_in[warm as usize] {
-                    if sums[cold as usize] == 0.0 {
-                        rows.items.push(cold);
-                    }
-                    sums[cold as usize] += share * strength;
-                }
+        let mut by_target = vec![Vec::new(); data.n_items()];
+        for item in 0..data.n_items() as ItemIx {
+            for (target, strength) in followers.similar(item, FOLLOWERS) {
+                by_target[target as usize].push((item, strength));
             }
-            let row = rows.offsets.last().copied().unwrap_or(0);
-            rows.items[row..].sort_unstable();
-            let amounts = rows.items[row..].iter().map(|cold| std::mem::take(&mut sums[*cold as usize]));
-            rows.amounts.extend(amounts);
-            rows.offsets.push(rows.items.len());
+        }
+        let mut rows = Self { offsets: vec![0], ..Self::default() };
+        for (item, strength) in by_target.iter().flatten() {
+            rows.leading.push(*item);
+            rows.strengths.push(*strength);
+        }
+        for leading in &by_target {
+            rows.offsets.push(rows.offsets.last().copied().unwrap_or(0) + leading.len());
         }
         rows.scale();
         rows
     }
 
     fn scale(&mut self) {
-        let mut sorted = self.amounts.clone();
+        let mut sorted = self.strengths.clone();
         sorted.sort_unstable_by(f32::total_cmp);
         let strong = sorted.get((sorted.len() as f64 * STRONG) as usize).copied().unwrap_or(1.0);
         if strong > 0.0 {
-            self.amounts.iter_mut().for_each(|amount| *amount /= strong);
+            self.strengths.iter_mut().for_each(|strength| *strength /= strong);
         }
     }
 
-    /// Cold items after an item, with the strength of the transition.
-    pub(super) fn from(&self, item: ItemIx) -> impl Iterator<Item = (ItemIx, f32)> + '_ {
+    /// Gives a cold item the transitions of the warm items that are like it: `nearest` with their likenesses, best first.
+    pub(super) fn add(&mut self, cold: ItemIx, nearest: impl Iterator<Item = (ItemIx, f32)>) {
+        let warm: Vec<(ItemIx, f32)> = nearest.take(NEAREST).collect();
+        let weights: Vec<f32> = warm.iter().map(|(_, likeness)| (likeness / TEMPERATURE).exp()).collect();
+        let total: f32 = weights.iter().sum();
+        let mut sums: FxHashMap<ItemIx, f32> = FxHashMap::default();
+        for ((stand_in, _), weight) in warm.iter().zip(weights) {
+            for (item, strength) in self.leading_to(*stand_in) {
+                *sums.entry(item).or_default() += weight / total * strength;
+            }
+        }
+        for (item, amount) in sums {
+            if self.rows.len() <= item as usize {
+                self.rows.resize(item as usize + 1, Vec::new());
+            }
+            let row = &mut self.rows[item as usize];
+            let place = row.partition_point(|(other, _)| *other < cold);
+            row.insert(place, (cold, amount));
+        }
+    }
+
+    /// Takes the transitions to some items away.
+    pub(super) fn remove(&mut self, cold: &FxHashSet<ItemIx>) {
+        if !cold.is_empty() {
+            self.rows.iter_mut().for_each(|row| row.retain(|(item, _)| !cold.contains(item)));
+        }
+    }
+
+    /// The same without any cold item.
+    pub(super) fn without_cold(&self) -> Self {
+        Self { rows: Vec::new(), ..self.clone() }
+    }
+
+    fn leading_to(&self, item: ItemIx) -> impl Iterator<Item = (ItemIx, f32)> + '_ {
         let row = item as usize;
         let bounds = match (self.offsets.get(row), self.offsets.get(row + 1)) {
             (Some(&from), Some(&to)) => from..to,
             _ => 0..0,
         };
-        self.items[bounds.clone()].iter().copied().zip(self.amounts[bounds].iter().copied())
+        self.leading[bounds.clone()].iter().copied().zip(self.strengths[bounds].iter().copied())
+    }
+
+    /// Cold items after an item, with the strength of the transition.
+    pub(super) fn from(&self, item: ItemIx) -> impl Iterator<Item = (ItemIx, f32)> + '_ {
+        self.rows.get(item as usize).into_iter().flatten().copied()
     }
 
     /// Bytes on the heap.
     pub(super) fn bytes(&self) -> usize {
-        self.offsets.len() * size_of::<usize>() + self.items.len() * (size_of::<ItemIx>() + size_of::<f32>())
+        let entries = self.leading.len() + self.rows.iter().map(Vec::len).sum::<usize>();
+        entries * (size_of::<ItemIx>() + size_of::<f32>())
+            + self.offsets.len() * size_of::<usize>()
+            + self.rows.len() * size_of::<Vec<(ItemIx, f32)>>()
     }
-}
-
-/// By warm item, the cold items that it stands in for and its share in them.
-fn stand_ins<N: Iterator<Item = (ItemIx, f32)>>(
-    counts: &[u32],
-    nearest: impl Fn(ItemIx) -> N,
-) -> Vec<Vec<(ItemIx, f32)>> {
-    let mut stood_in = vec![Vec::new(); counts.len()];
-    for cold in (0..counts.len() as ItemIx).filter(|item| counts[*item as usize] == 0) {
-        let warm: Vec<(ItemIx, f32)> =
-            nearest(cold).filter(|(item, _)| counts[*item as usize] > 0).take(NEAREST).collect();
-        let weights: Vec<f32> = warm.iter().map(|(_, likeness)| (likeness / TEMPERATURE).exp()).collect();
-        let total: f32 = weights.iter().sum();
-        for ((item, _), weight) in warm.iter().zip(weights) {
-            stood_in[*item as usize].push((cold, weight / total));
-        }
-    }
-    stood_in
 }

@@ -2,10 +2,14 @@
 
 pub(crate) mod catalogue;
 pub(crate) mod events;
+pub(crate) mod generate;
+pub(crate) mod intent;
 pub(crate) mod items;
+pub(crate) mod language;
 pub(crate) mod observe;
 pub(crate) mod open;
 pub(crate) mod recommend;
+pub(crate) mod search;
 pub(crate) mod users;
 
 use axum::{

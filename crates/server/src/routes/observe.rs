@@ -34,7 +34,7 @@ use crate::{
 const REJECTED_ROWS_DEFAULT: usize = 100;
 
 /// Runs what may block apart from the threads that serve.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     app: &Shared,
     work: impl FnOnce(&Engine) -> Result<T, EngineError> + Send + 'static,
 ) -> Result<T, Fault> {
@@ -229,6 +229,7 @@ pub(crate) async fn prometheus(State(app): State<Shared>) -> Response {
     telemetry::write_routes(&mut text, app.routes.iter().map(|route| &**route));
     telemetry::write_ingest(&mut text, &app.ingest);
     write_engine(&mut text, &app);
+    write_language(&mut text, &app);
     let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     answer::with_type(media, StatusCode::OK, text.finish().into())
 }
@@ -249,6 +250,36 @@ fn write_engine(text: &mut Exposition, app: &App) {
     text.value("zhiyin_ready", &[], f64::from(u8::from(status.ready)));
 }
 
+fn write_language(text: &mut Exposition, app: &App) {
+    let status = app.assistant.status();
+    text.family(
+        "zhiyin_language_texts_total",
+        "counter",
+        "Texts given by origin, and texts of models by the checker's verdict.",
+    );
+    let texts = status.texts;
+    let counts = [
+        ("template", texts.templates),
+        ("model", texts.model_texts),
+        ("accepted", texts.accepted),
+        ("rejected", texts.rejected),
+    ];
+    for (result, count) in counts {
+        text.value("zhiyin_language_texts_total", &[("result", result)], number(count));
+    }
+    text.family("zhiyin_language_requests_total", "counter", "Requests to language models by runtime and result.");
+    for runtime in &status.runtimes.runtimes {
+        let counts = &runtime.counts;
+        let results = [("answered", counts.answered), ("failed", counts.failed), ("from_cache", counts.from_cache)];
+        for (result, count) in results {
+            let labels = [("runtime", runtime.name.as_str()), ("result", result)];
+            text.value("zhiyin_language_requests_total", &labels, number(count));
+        }
+    }
+    text.family("zhiyin_language_serving", "gauge", "Whether a language model answers.");
+    text.value("zhiyin_language_serving", &[], f64::from(u8::from(status.runtimes.serving.is_some())));
+}
+
 fn write_cleaning(text: &mut Exposition, engine: &Engine) {
     text.family("zhiyin_cleaning_events_total", "counter", "Events that a cleaning rule repaired or rejected.");
     for (rule, count) in engine.cleaning().by_rule() {
@@ -267,6 +298,11 @@ fn write_sizes(text: &mut Exposition, status: &Status) {
     text.family("zhiyin_state_bytes", "gauge", "Memory of the online state, by part.");
     for (part, bytes) in &status.memory_bytes {
         text.value("zhiyin_state_bytes", &[("part", part)], number(*bytes as u64));
+    }
+    text.family("zhiyin_texts", "gauge", "Items by how far the encoding of their texts has come.");
+    let texts = &status.texts;
+    for (state, count) in [("encoded", texts.encoded), ("queued", texts.queued), ("failed", texts.failed)] {
+        text.value("zhiyin_texts", &[("state", state)], number(count as u64));
     }
     text.family("zhiyin_queue_length", "gauge", "Events that wait for the log.");
     text.value("zhiyin_queue_length", &[("queue", "events")], number(status.queued_events as u64));

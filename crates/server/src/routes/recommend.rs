@@ -2,21 +2,36 @@
 //!
 //! The engine answers in about a tenth of a millisecond without waiting for anything, so it is called on the request's own task.
 
+use std::time::Duration;
+
 use axum::{
     extract::{RawQuery, State},
     http::StatusCode,
 };
-use zhiyin_engine::{RecommendRequest, Recommendations};
+use zhiyin_core::language::{LanguageModel, Limits};
+use zhiyin_engine::{
+    RecommendRequest, Recommendations,
+    request::{Explain, RecommendedItem, Reranked},
+};
 
-use super::Id;
+use super::{Id, language, language::Reader};
 use crate::{
     answer::{Answer, json},
     body::JsonBody,
+    fault::Fault,
     params::{self, Extra},
-    router::Shared,
+    router::{App, Shared},
 };
 
-fn answer(recommendations: &Recommendations) -> Answer {
+/// Time for ordering a list anew when the request doesn't say.
+const RERANK_MS_DEFAULT: u32 = 1_000;
+
+fn answer(app: &Shared, request: &RecommendRequest, reader: &Reader, mut recommendations: Recommendations) -> Answer {
+    if request.explain == Explain::Text {
+        let language = reader.language(app, request.user.as_deref(), None);
+        language::explain(app, &mut recommendations.items, language);
+    }
+    let recommendations = &recommendations;
     // About what an item with reasons takes.
     let bytes = 256 + 256 * recommendations.items.len();
     Ok(json(StatusCode::OK, recommendations, bytes))
@@ -25,13 +40,43 @@ fn answer(recommendations: &Recommendations) -> Answer {
 /// Recommend items
 ///
 /// For a user, a session, both or nobody; with every option. The answer is a recorded decision: events about the shown items should
-/// carry its `decision_id` as `decision`.
+/// carry its `decision_id` as `decision`. With `rerank: "llm"` a language model may order the best 20 anew within `rerank_ms`; if it can't, the list
+/// comes as it was, and `rerank` says why.
 #[utoipa::path(post, path = "/v1/recommendations", tag = "recommendations", request_body(
     content = RecommendRequest,
     example = json!({"user": "user-42", "item": "85123A", "limit": 5, "filter": "price < 20", "diversity": 0.2})
 ), responses((status = 200, description = "The list, best first", body = Recommendations, example = json!(super::recommend::example()))))]
-pub(crate) async fn recommend(State(app): State<Shared>, JsonBody(request): JsonBody<RecommendRequest>) -> Answer {
-    answer(&app.engine.recommend(&request)?)
+pub(crate) async fn recommend(
+    State(app): State<Shared>,
+    reader: Reader,
+    JsonBody(request): JsonBody<RecommendRequest>,
+) -> Answer {
+    if request.rerank.is_none() {
+        return answer(&app, &request, &reader, app.engine.recommend(&request)?);
+    }
+    let wait_ms = request.rerank_ms.unwrap_or(RERANK_MS_DEFAULT);
+    language::check_wait("rerank_ms", wait_ms)?;
+    let (engine, reordered) = (app.clone(), request.clone());
+    let within = Limits::within(Duration::from_millis(wait_ms.into()));
+    let reordering = tokio::task::spawn_blocking(move || {
+        engine.engine.recommend_reordered(&reordered, &|history, items| reorder(&engine, history, items, &within))
+    });
+    let recommendations = reordering.await.map_err(|error| Fault::internal(&error))??;
+    answer(&app, &request, &reader, recommendations)
+}
+
+fn reorder(
+    app: &App,
+    history: &[String],
+    items: &[RecommendedItem],
+    within: &Limits,
+) -> (Option<Vec<usize>>, Reranked) {
+    let titles: Vec<String> = items.iter().map(|item| item.title.clone()).collect();
+    let model = app.assistant.model().model();
+    match app.assistant.rerank(history, &titles, within) {
+        Ok(order) => (Some(order), Reranked { applied: true, model: Some(model), because: None }),
+        Err(error) => (None, Reranked { applied: false, model: None, because: Some(error.to_string()) }),
+    }
 }
 
 /// Recommend items to a user
@@ -40,10 +85,15 @@ pub(crate) async fn recommend(State(app): State<Shared>, JsonBody(request): Json
 #[utoipa::path(get, path = "/v1/users/{id}/recommendations", operation_id = "recommend_for_user", tag = "recommendations",
     params(("id" = String, Path, description = "The user", example = "user-42"), ListParams, ActorParams),
     responses((status = 200, description = "The list, best first", body = Recommendations, example = json!(super::recommend::example()))))]
-pub(crate) async fn for_user(State(app): State<Shared>, Id(id): Id, RawQuery(query): RawQuery) -> Answer {
+pub(crate) async fn for_user(
+    State(app): State<Shared>,
+    Id(id): Id,
+    reader: Reader,
+    RawQuery(query): RawQuery,
+) -> Answer {
     let (mut request, _) = params::recommend(query.as_deref(), Extra::Actor)?;
     request.user = Some(id);
-    answer(&app.engine.recommend(&request)?)
+    answer(&app, &request, &reader, app.engine.recommend(&request)?)
 }
 
 /// Recommend items to an anonymous session
@@ -52,10 +102,15 @@ pub(crate) async fn for_user(State(app): State<Shared>, Id(id): Id, RawQuery(que
 #[utoipa::path(get, path = "/v1/sessions/{id}/recommendations", operation_id = "recommend_for_session", tag = "recommendations",
     params(("id" = String, Path, description = "The session", example = "session-7"), ListParams, ActorParams),
     responses((status = 200, description = "The list, best first", body = Recommendations, example = json!(super::recommend::example()))))]
-pub(crate) async fn for_session(State(app): State<Shared>, Id(id): Id, RawQuery(query): RawQuery) -> Answer {
+pub(crate) async fn for_session(
+    State(app): State<Shared>,
+    Id(id): Id,
+    reader: Reader,
+    RawQuery(query): RawQuery,
+) -> Answer {
     let (mut request, _) = params::recommend(query.as_deref(), Extra::Actor)?;
     request.session = Some(id);
-    answer(&app.engine.recommend(&request)?)
+    answer(&app, &request, &reader, app.engine.recommend(&request)?)
 }
 
 /// Items that go with an item
@@ -63,9 +118,14 @@ pub(crate) async fn for_session(State(app): State<Shared>, Id(id): Id, RawQuery(
     params(("id" = String, Path, description = "The item", example = "85123A"), ListParams),
     responses((status = 200, description = "The list, best first", body = Recommendations, example = json!(super::recommend::example())),
         (status = 404, description = "The item is not known")))]
-pub(crate) async fn similar(State(app): State<Shared>, Id(id): Id, RawQuery(query): RawQuery) -> Answer {
+pub(crate) async fn similar(
+    State(app): State<Shared>,
+    Id(id): Id,
+    reader: Reader,
+    RawQuery(query): RawQuery,
+) -> Answer {
     let (request, _) = params::recommend(query.as_deref(), Extra::Nothing)?;
-    answer(&app.engine.similar(&id, &request)?)
+    answer(&app, &request, &reader, app.engine.similar(&id, &request)?)
 }
 
 /// What is popular now
@@ -74,9 +134,9 @@ pub(crate) async fn similar(State(app): State<Shared>, Id(id): Id, RawQuery(quer
 #[utoipa::path(get, path = "/v1/popular", tag = "recommendations",
     params(("segment" = Option<String>, Query, description = "Only what users of this segment like", example = "Germany"), ListParams),
     responses((status = 200, description = "The list, best first", body = Recommendations, example = json!(super::recommend::example()))))]
-pub(crate) async fn popular(State(app): State<Shared>, RawQuery(query): RawQuery) -> Answer {
+pub(crate) async fn popular(State(app): State<Shared>, reader: Reader, RawQuery(query): RawQuery) -> Answer {
     let (request, segment) = params::recommend(query.as_deref(), Extra::Segment)?;
-    answer(&app.engine.popular(segment.as_deref(), &request)?)
+    answer(&app, &request, &reader, app.engine.popular(segment.as_deref(), &request)?)
 }
 
 /// Query parameters of every list; they are read by [`params::recommend`], this type documents them.
@@ -95,7 +155,7 @@ struct ListParams {
     /// Where in the product the list is shown.
     #[param(example = "home")]
     surface: Option<String>,
-    /// How much is explained: `none`, `reasons` (the default) or `trace`.
+    /// How much is explained: `none`, `reasons` (the default), `text` or `trace`.
     #[param(example = "reasons")]
     explain: Option<String>,
     /// Weight of diversity, 0 to 1.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
 use zhiyin_core::{TestClock, clock::Millis};
-use zhiyin_engine::{Engine, EngineConfig, Status};
+use zhiyin_engine::{Engine, EngineConfig, Status, TextEncoding};
 use zhiyin_server::{AuthMode, KeyVerifier, Scope, Scopes, ServerConfig};
 use zhiyin_store::FaultyStorage;
 
@@ -84,10 +84,15 @@ impl Api {
     }
 
     pub fn with(config: ServerConfig) -> Self {
+        Self::with_encoding(config, TextEncoding::none("no test encoder"))
+    }
+
+    pub fn with_encoding(config: ServerConfig, encoding: TextEncoding) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let storage = Arc::new(FaultyStorage::default());
         let clock = Arc::new(TestClock::at(NOW_MS));
-        let engine = Engine::open(storage.clone(), folder.path(), EngineConfig::default(), clock).unwrap();
+        let engine =
+            Engine::open_with(storage.clone(), folder.path(), EngineConfig::default(), clock, encoding).unwrap();
         let router = zhiyin_server::router(engine.clone(), &config);
         Self { engine, storage, router, _folder: folder }
     }

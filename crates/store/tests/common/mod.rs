@@ -77,7 +77,7 @@ pub fn decision(time_ms: i64, n: u64, actor: Option<ActorIx>, model: &str, shown
     let item = |(rank, (item, source)): (usize, &(ItemIx, &str))| ShownItem {
         item: *item,
         score: 1.0 / (rank as f32 + 3.0),
-        source: (*source).to_owned(),
+        source: (*source).to_owned().into(),
         propensity: 1.0,
     };
     Decision {

@@ -25,7 +25,7 @@ const ENGLISH_CLAIMS: &[(Claim, &str)] = &[
     (Claim::Carted, "added|put|cart|basket|to your cart|in your cart"),
     (Claim::Liked, "liked|like|likes|loved|love|rated|favourite|favorite|enjoyed"),
     (Claim::Searched, "searched for|searched|search for|looked for|looking for|searching for"),
-    (Claim::Belongs, "belongs to|belong to|category|categories|brand|made by|kind of|part of"),
+    (Claim::Belongs, "belongs to|belong to|category|categories"),
     (Claim::Popular, "popular|many people|people choose it|many people choose it|others|trending|widely chosen"),
     (Claim::Friends, "friends|your friends|your friends chose it|chose it"),
     (Claim::New, "new|newly|just arrived|recent|arrived"),
@@ -40,11 +40,21 @@ const CHINESE_CLAIMS: &[(Claim, &str)] = &[
     (Claim::Carted, "加入了购物车|加入购物车|购物车"),
     (Claim::Liked, "喜欢|喜爱|好评|评价过|收藏"),
     (Claim::Searched, "搜索过|搜索了|搜索|搜过"),
-    (Claim::Belongs, "属于|品牌|类别|同类|类"),
+    (Claim::Belongs, "属于|类别|同类"),
     (Claim::Popular, "很多人选择它|很多人|热门|受欢迎|大家"),
     (Claim::Friends, "您的朋友选择了它|朋友|好友"),
     (Claim::New, "新品|它是新品|新到|上新"),
 ];
+
+/// Phrases that a text may be made of: harmless ones, and those that make one of these claims.
+pub(super) fn phrases(language: Language, claims: &[Claim]) -> Vec<String> {
+    let (harmless, known) = match language {
+        Language::English => (ENGLISH, ENGLISH_CLAIMS),
+        Language::Chinese => (CHINESE, CHINESE_CLAIMS),
+    };
+    let claimed = known.iter().filter(|(claim, _)| claims.contains(claim)).flat_map(|(_, phrases)| phrases.split('|'));
+    harmless.split_whitespace().chain(claimed).map(str::to_owned).collect()
+}
 
 /// The phrases of a language, the longest first.
 pub(super) struct Lexicon(Vec<(Vec<Word>, Meaning)>);

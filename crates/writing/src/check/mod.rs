@@ -39,6 +39,26 @@ pub enum Rejection {
     },
 }
 
+/// What a text that passes the checker can be made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vocabulary {
+    /// Harmless phrases, and those that make a claim of the evidence, in small letters.
+    pub words: Vec<String>,
+    /// Names and numbers of the evidence, as they are written there.
+    pub names: Vec<String>,
+}
+
+/// The vocabulary of an evidence, to hold a model to. Not everything made of it passes: a claim has to be made of the right thing.
+pub fn vocabulary(evidence: &Evidence, language: Language) -> Vocabulary {
+    let facts = evidence.ranked();
+    let claims: Vec<Claim> = facts.iter().map(|fact| fact.claim).collect();
+    let mut names = vec![evidence.item.clone()];
+    names.extend(facts.into_iter().filter_map(|fact| fact.thing.clone()).chain(evidence.numbers.iter().cloned()));
+    names.retain(|name| !name.trim().is_empty());
+    names.dedup();
+    Vocabulary { words: lexicon::phrases(language, &claims), names }
+}
+
 /// Whether a text says nothing beyond the evidence.
 ///
 /// # Errors
@@ -78,10 +98,13 @@ fn judge_claim(claim: Claim, things: &BTreeSet<String>, evidence: &Evidence) -> 
             .iter()
             .any(|fact| fact.claim == claim && thing.is_none_or(|name| fact.thing.as_deref() == Some(name)))
     };
-    if !claim.has_thing() || things.is_empty() {
+    // What an item belongs to has to be named, or the words say something else, such as that it is a category.
+    let is_vague = things.is_empty() && claim != Claim::Belongs;
+    if !claim.has_thing() || is_vague {
         return if said_of(None) { Ok(()) } else { Err(Rejection::Claim { claim, thing: None }) };
     }
     match things.iter().find(|thing| !said_of(Some(thing))) {
+        None if things.is_empty() => Err(Rejection::Claim { claim, thing: None }),
         None => Ok(()),
         Some(thing) => Err(Rejection::Claim { claim, thing: Some(thing.clone()) }),
     }

@@ -48,7 +48,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             output::say("the configuration is right");
         }
         Action::Print { defaults: true, .. } => output::say(SHIPPED.trim_end()),
-        Action::Print { config, .. } => output::say(Config::from_environment(config.as_deref())?.to_toml()?.trim_end()),
+        Action::Print { config, .. } => {
+            let config = Config::from_environment(config.as_deref())?;
+            output::say(format_args!("{}\n{}", config.to_toml()?, config.language.privacy().trim_end()));
+        }
     }
     Ok(())
 }

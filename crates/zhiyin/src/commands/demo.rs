@@ -15,6 +15,7 @@ use crate::{
     cli::ListenArguments,
     client::Client,
     config::Config,
+    encoders,
     home::{self, Home},
     importer, output,
     progress::BarProgress,
@@ -61,6 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(listen) = arguments.listen.listen {
         config.server.listen = listen;
     }
+    encoders::pull_first(&config);
     let home = Home::open(config)?;
     let evaluation = load(&home, &source)?;
     print_status(&home.engine.status());

@@ -7,7 +7,9 @@ use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValuePa
 use zhiyin_core::Problem;
 use zhiyin_engine::{
     config::Tune,
-    experiment::{self, ExperimentConfig, ExperimentData, ModelResult, PairedDifference, Protocol, Report, html},
+    experiment::{
+        self, ExperimentConfig, ExperimentData, ModelResult, PairedDifference, Protocol, Report, WITHOUT_TEXT, html,
+    },
 };
 
 use super::import::SourceArguments;
@@ -124,7 +126,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// Whether any of the models reads item texts through an encoder.
 fn wants_vectors(models: &[String]) -> bool {
-    models.is_empty() || models.iter().any(|model| model == "text" || model == "fusion")
+    models.is_empty() || models.iter().any(|model| matches!(model.as_str(), "text" | "fusion" | WITHOUT_TEXT))
 }
 
 fn read(arguments: &Arguments) -> Result<ExperimentData> {

@@ -1,18 +1,31 @@
 //! `zhiyin llm`: fetches the weights of pre-trained models and tells what is there.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use zhiyin_core::language::{GenerateRequest, Limits, Message, Role, UsageLedger};
+use zhiyin_llm::{Runtime, budget::MemoryLedger};
 use zhiyin_weights::{Catalogue, FileState, Folder, PullOptions, WeightModel};
 
 use crate::{
     cli::HomeArguments,
-    encoders, home,
+    config::Config,
+    encoders, home, language,
     output::{self, Align},
-    progress::BytesProgress,
 };
+
+/// What each runtime is asked.
+const QUESTION: &str = "What is the capital of France?";
+/// Tokens of its answer, at most.
+const ANSWER_TOKENS: u32 = 32;
+/// Time for loading a model and answering.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Arguments of `zhiyin llm`.
 #[derive(Debug, Args)]
@@ -40,7 +53,7 @@ enum Action {
         #[command(flatten)]
         home: HomeArguments,
     },
-    /// Compare the files that are there with their hashes.
+    /// Compare the files that are there with their hashes, and ask each configured runtime a question.
     Check {
         /// Names of models; all that are there without it.
         #[arg(value_name = "NAME")]
@@ -58,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.action {
         Action::Pull { names, from, home } => pull(&folder(home)?, names, from.clone(), home.json),
         Action::List { home } => list(&folder(home)?, home.json),
-        Action::Check { names, home } => check(&folder(home)?, names, home.json),
+        Action::Check { names, home } => check(&home::configuration(home)?, names, home.json),
     }
 }
 
@@ -72,10 +85,7 @@ fn pull(folder: &Folder, names: &[String], from: Option<PathBuf>, as_json: bool)
     let options = PullOptions { from, ..PullOptions::from_environment(&catalogue.hub) };
     let mut results = Vec::new();
     for model in models {
-        let progress = BytesProgress::new(&model.name);
-        let fetched = zhiyin_weights::pull(folder, model, &options, &progress);
-        progress.finish();
-        let fetched = fetched?;
+        let fetched = encoders::pull(folder, model, &options)?;
         let place = folder.model(&model.name);
         if !as_json {
             let what = if fetched > 0 { "is pulled" } else { "was there already" };
@@ -121,7 +131,8 @@ fn as_value(folder: &Folder, model: &WeightModel) -> Value {
     value
 }
 
-fn check(folder: &Folder, names: &[String], as_json: bool) -> Result<()> {
+fn check(config: &Config, names: &[String], as_json: bool) -> Result<()> {
+    let folder = &encoders::models_folder(config);
     let catalogue = folder.catalogue()?;
     let models: Vec<&WeightModel> = match names {
         [] => catalogue.models.iter().filter(|model| folder.model(&model.name).is_dir()).collect(),
@@ -133,15 +144,43 @@ fn check(folder: &Folder, names: &[String], as_json: bool) -> Result<()> {
             found.push((model.name.clone(), file.name.clone(), folder.check(model, file)?));
         }
     }
-    print_states(&found, as_json)?;
+    let asked = if names.is_empty() { ask_each(config)? } else { Vec::new() };
+    print_states(&found, &asked, as_json)?;
     let wrong = found.iter().filter(|(_, _, state)| *state != FileState::Verified).count();
     if wrong > 0 {
         bail!("{wrong} of {} files are not as the catalogue says; pull their models again", found.len());
     }
+    let silent = asked.iter().filter(|(_, answer)| answer.is_err()).count();
+    if silent > 0 {
+        bail!("{silent} of {} language models don't answer", asked.len());
+    }
     Ok(())
 }
 
-fn print_states(found: &[(String, String, FileState)], as_json: bool) -> Result<()> {
+/// What a runtime answered, or why it didn't.
+type Asked = (String, Result<String, String>);
+
+/// Asks each configured runtime a question that any model can answer. What that takes isn't counted against budgets of a server.
+fn ask_each(config: &Config) -> Result<Vec<Asked>> {
+    let ledger: Arc<dyn UsageLedger> = Arc::new(MemoryLedger::default());
+    let question = vec![Message::new(Role::User, QUESTION)];
+    let request = || GenerateRequest {
+        limits: Limits::within(PATIENCE),
+        ..GenerateRequest::new(question.clone(), ANSWER_TOKENS)
+    };
+    let ask = |runtime: &Arc<dyn Runtime>| {
+        let begun = Instant::now();
+        let answer = runtime.generate(&request(), &mut |_| {}).map_err(|error| error.to_string());
+        let answer = answer.map(|generated| {
+            let text = generated.text.split_whitespace().collect::<Vec<_>>().join(" ");
+            format!("{text} ({} tokens in {:.1} s)", generated.usage.total(), begun.elapsed().as_secs_f32())
+        });
+        (runtime.status().name, answer)
+    };
+    Ok(language::runtimes(config, &ledger)?.iter().map(ask).collect())
+}
+
+fn print_states(found: &[(String, String, FileState)], asked: &[Asked], as_json: bool) -> Result<()> {
     if as_json {
         let value = |(model, file, state): &(String, String, FileState)| {
             let mut value = json!(state);
@@ -149,7 +188,11 @@ fn print_states(found: &[(String, String, FileState)], as_json: bool) -> Result<
             value["file"] = json!(file);
             value
         };
-        return output::json(&found.iter().map(value).collect::<Vec<_>>());
+        let answer = |(runtime, answer): &Asked| match answer {
+            Ok(text) => json!({ "runtime": runtime, "state": "answers", "answer": text }),
+            Err(reason) => json!({ "runtime": runtime, "state": "silent", "reason": reason }),
+        };
+        return output::json(&found.iter().map(value).chain(asked.iter().map(answer)).collect::<Vec<_>>());
     }
     let row = |(model, file, state): &(String, String, FileState)| {
         let state = match state {
@@ -162,5 +205,11 @@ fn print_states(found: &[(String, String, FileState)], as_json: bool) -> Result<
     };
     let columns = [("model", Align::Left), ("file", Align::Left), ("state", Align::Left)];
     output::say(output::table(&columns, found.iter().map(row)));
+    for (runtime, answer) in asked {
+        match answer {
+            Ok(text) => output::say(format_args!("{runtime} answers {QUESTION:?}: {text}")),
+            Err(reason) => output::say(format_args!("{runtime} doesn't answer: {reason}")),
+        }
+    }
     Ok(())
 }

@@ -99,7 +99,10 @@ fn request(arguments: &Arguments) -> RecommendRequest {
 
 fn bars(items: &[RecommendedItem]) -> Vec<Bar> {
     let label = |item: &RecommendedItem| if item.title.is_empty() { item.item.clone() } else { item.title.clone() };
-    items.iter().map(|item| Bar { label: label(item), value: item.score.into(), group: item.source.clone() }).collect()
+    items
+        .iter()
+        .map(|item| Bar { label: label(item), value: item.score.into(), group: item.source.to_string() })
+        .collect()
 }
 
 fn print(answer: &Recommendations) {
@@ -126,7 +129,7 @@ fn cells(at: usize, item: &RecommendedItem) -> Vec<String> {
         item.item.clone(),
         item.title.clone(),
         format!("{:.3}", item.score),
-        item.source.clone(),
+        item.source.to_string(),
         reasons.join("; "),
     ]
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Instant};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use zhiyin_core::{Encoder, TimeInput};
+use zhiyin_core::TimeInput;
 use zhiyin_datasets::Record;
 use zhiyin_engine::config::EventsConfig;
 use zhiyin_evaluation::{Summary, classification};
@@ -16,10 +16,8 @@ use zhiyin_reading::{
 
 use super::import::SourceArguments;
 use crate::{
-    config::Config,
     encoders,
     output::{self, Align},
-    vector_cache::VectorCache,
 };
 
 /// Share of the reviews, the newest, that is measured on.
@@ -130,7 +128,7 @@ fn evaluate(arguments: &Evaluation) -> Result<Report> {
     }
     let texts: Vec<String> = clear.iter().map(|review| review.text.clone()).collect();
     let words: Vec<Words> = texts.iter().map(|text| Words::of(text)).collect();
-    let encoded = encode(arguments.encoder.as_deref(), &texts)?;
+    let encoded = encoders::encode(arguments.encoder.as_deref(), &texts)?;
     let trials = Trials { words: &words, outcomes: &outcomes, learned, seed: arguments.seed };
     let mut rows = vec![trials.row("words", true, None)?];
     if let Some((name, vectors)) = &encoded {
@@ -178,14 +176,6 @@ impl Names {
         let next = self.0.len() as u32;
         *self.0.entry(name).or_insert(next)
     }
-}
-
-/// The vectors of the texts and the name of what made them; none without an encoder.
-fn encode(name: Option<&str>, texts: &[String]) -> Result<Option<(String, zhiyin_models::ItemVectors)>> {
-    let folder = encoders::models_folder(&Config::from_environment(None)?);
-    let Some(encoder) = encoders::choose(&folder, name)? else { return Ok(None) };
-    let cache = VectorCache::new(folder.root().join("vectors"));
-    Ok(Some((encoder.name().to_owned(), encoders::vectors(&encoder, texts, &cache)?)))
 }
 
 /// What all ways of telling polarity are tried on.

@@ -35,6 +35,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     evaluate::print(&report.evaluation, &[10]);
     let weights = report.weights.iter().map(|(name, weight)| vec![name.clone(), format!("{weight:.3}")]);
     output::say(output::table(&[("source", Align::Left), ("weight", Align::Right)], weights));
+    if let Some((source, weight)) = &report.cold_weight {
+        output::say(format_args!("{source} counts {weight:.3} more for items that nobody has met"));
+    }
     output::say(format_args!(
         "model {} from {} events in {:.1} s ({:.1} CPU s)",
         report.version,

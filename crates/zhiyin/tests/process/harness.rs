@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zhiyin"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("ZHIYIN__") || name == "RUST_LOG" {
+        if name.to_string_lossy().starts_with("ZHIYIN_") || name == "RUST_LOG" {
             command.env_remove(name);
         }
     }

@@ -1,10 +1,14 @@
 //! `zhiyin llm` and the encoder of `zhiyin evaluate`, with a tiny model of the folder's own catalogue.
 
-use std::{path::Path, process::Output};
+use std::{
+    path::Path,
+    process::Output,
+    time::{Duration, Instant},
+};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::harness::{path, program, text};
+use super::harness::{Server, path, program, text};
 
 /// SHA-256 of the bytes `tiny weights`.
 const SHA256: &str = "1b03e4a529e9e57195c0b59646d59150c2f006489f56b1aea7f02e0ad6703903";
@@ -99,4 +103,81 @@ fn an_encoder_that_is_not_there_is_refused_with_the_way_out() {
         assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
         assert!(text(&output.stderr).contains(remedy), "{}", text(&output.stderr));
     }
+}
+
+/// The folder of the small generator, pulled if it isn't there; none where no source can be reached.
+#[allow(clippy::print_stderr, reason = "a test that can run nothing has to say so")]
+fn generator() -> Option<std::path::PathBuf> {
+    let own = || std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("models");
+    let folder = std::env::var_os("ZHIYIN_MODELS").map_or_else(own, Into::into);
+    let pulled = program().env("ZHIYIN_MODELS", &folder).args(["llm", "pull", "smollm2"]).output().unwrap();
+    if !pulled.status.success() {
+        eprintln!("SKIPPED: {}", text(&pulled.stderr));
+        return None;
+    }
+    Some(folder)
+}
+
+#[test]
+fn every_runtime_is_asked_and_one_that_does_not_answer_is_named() {
+    let home = home();
+    let config = home.path().join("zhiyin.toml");
+    let remote = "[[language.remote]]\nname = 'away'\nbase_url = 'http://127.0.0.1:9/v1'\nmodel = 'm'\nattempts_max = 1\nfields = ['item.title']\n";
+    fs_err::write(&config, remote).unwrap();
+    let checked = llm(home.path(), &["check", "--config", path(&config)]);
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(text(&checked.stdout).contains("away doesn't answer"), "{}", text(&checked.stdout));
+    let printed = program().args(["config", "print", "--config", path(&config)]).output().unwrap();
+    assert!(
+        text(&printed.stdout).contains("# to away (http://127.0.0.1:9/v1): item.title"),
+        "{}",
+        text(&printed.stdout)
+    );
+    for wrong in ["order = ['away']\n", "[[language.remote]]\nname = 'local'\n"] {
+        fs_err::write(&config, format!("[language]\n{wrong}")).unwrap();
+        let refused = program().args(["config", "check", "--config", path(&config)]).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{wrong}: {}", text(&refused.stderr));
+    }
+}
+
+#[test]
+fn a_server_with_the_real_model_has_it_write_in_the_background() {
+    let Some(models) = generator() else { return };
+    let home = tempfile::tempdir().unwrap();
+    let asked = program().env("ZHIYIN_MODELS", &models).args(["llm", "check", "--json"]).output().unwrap();
+    let answers: Value = serde_json::from_slice(&asked.stdout).unwrap();
+    let answer = answers.as_array().unwrap().iter().find(|row| row["runtime"] == "smollm2").unwrap();
+    assert!(answer["answer"].as_str().unwrap().contains("Paris"), "{answers}");
+    let server = Server::start(home.path(), &["--insecure-no-auth"], &[("ZHIYIN_MODELS", path(&models))]);
+    let mut events = Vec::new();
+    for user in 0..12 {
+        for item in ["kettle", "pot"] {
+            events.push(json!({"type": "purchase", "user": format!("user-{user}"), "item": item}));
+        }
+    }
+    events.push(json!({"type": "purchase", "user": "user-42", "item": "kettle"}));
+    let items = json!([{"id": "kettle", "title": "Red Kettle"}, {"id": "pot", "title": "Tea Pot"}]);
+    assert_eq!(server.post("/v1/items", None, &items).status, 200);
+    assert_eq!(server.post("/v1/events", None, &events.into()).status, 202);
+    let request = json!({"user": "user-42", "items": ["pot"]});
+    let explanation = || server.post("/v1/explanations", None, &request).body["items"][0]["explanation"].clone();
+    let first = explanation();
+    assert!(first["text"].as_str().unwrap().contains("because you bought Red Kettle"), "{first}");
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let last = loop {
+        let now = explanation();
+        if now.get("pending").is_none() {
+            break now;
+        }
+        assert!(Instant::now() < deadline, "{}", server.get("/v1/language", None).body);
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    // Which words a small model finds is its affair; that they are grounded, or that the template stays with the reason, is ours.
+    let written = last["origin"] == "model" && last["text"].as_str().unwrap().contains("Tea Pot");
+    let refused = last["text"] == first["text"] && last["because"].as_str().is_some_and(|because| !because.is_empty());
+    assert!(written || refused, "{last}");
+    let status = server.get("/v1/language", None).body;
+    assert_eq!(status["runtimes"]["serving"], "smollm2", "{status}");
+    assert_eq!(status["jobs"][0]["job"]["done"], 1, "{status}");
+    server.stop();
 }

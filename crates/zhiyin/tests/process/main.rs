@@ -1,4 +1,5 @@
-//! Tests that start the real program: what happens when it is killed, when its disk is full or damaged, and to those without a key.
+//! Tests that start the real program: what happens when it is killed, when its disk is full or damaged, to those without a key, and what
+//! becomes of item texts.
 
 mod access;
 mod commands;
@@ -7,3 +8,4 @@ mod disk;
 mod harness;
 mod llm;
 mod reviews;
+mod texts;

@@ -22,7 +22,7 @@ const BAD: [&str; 4] = [
 /// Six hundred invented reviews of kettles, a third of them bad, in the layout of Amazon's.
 fn reviews() -> String {
     let line = |n: usize| {
-        let is_bad = n % 3 == 0;
+        let is_bad = n.is_multiple_of(3);
         json!({
             "reviewerID": format!("user-{}", n % 40), "asin": format!("kettle-{}", (n * 7 + n / 40) % 20),
             "overall": if is_bad { 1.0 } else { 5.0 }, "summary": "",

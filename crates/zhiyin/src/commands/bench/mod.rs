@@ -2,6 +2,7 @@
 
 mod encode;
 mod ingest;
+mod llm;
 mod memory;
 mod serve;
 mod target;
@@ -25,6 +26,8 @@ enum Action {
     Ingest(ingest::Arguments),
     /// Texts per second of a sentence encoder.
     Encode(encode::Arguments),
+    /// Speed of the local language model.
+    Llm(llm::Arguments),
     /// Bytes that the online state of many users takes.
     Memory(memory::Arguments),
 }
@@ -38,6 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Action::Serve(arguments) => serve::run(arguments),
         Action::Ingest(arguments) => ingest::run(arguments),
         Action::Encode(arguments) => encode::run(arguments),
+        Action::Llm(arguments) => llm::run(arguments),
         Action::Memory(arguments) => memory::run(arguments),
     }
 }

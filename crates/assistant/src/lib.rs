@@ -1,0 +1,17 @@
+//! What features ask of language models: texts from evidence. Each has a form without a model, which is there at once; what a model
+//! writes is checked before anybody sees it, kept by content, and made in the background unless somebody waits with a deadline.
+//!
+//! It knows prompts and the checker; neither HTTP nor the engine.
+
+mod assistant;
+mod intent;
+mod order;
+mod prompt;
+mod rerank;
+mod status;
+
+pub use assistant::Assistant;
+pub use intent::{Intent, QUERY_BYTES_MAX, ReadIntent, word_filter};
+pub use order::{Kind, Order, Origin, Text};
+pub use rerank::{HISTORY_TITLES_MAX, RERANKED_MAX};
+pub use status::{AssistantStatus, TextCounts};

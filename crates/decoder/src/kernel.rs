@@ -1,0 +1,100 @@
+//! The element-wise parts of the forward pass.
+
+use zhiyin_kernels::{exp, greatest, kernel, sum};
+
+/// Divides each row by its root mean square and multiplies by a scale (Zhang and Sennrich 2019).
+pub struct RmsNorm<'a> {
+    /// Rows of `scale.len()` numbers.
+    pub rows: &'a [f32],
+    pub scale: &'a [f32],
+    pub epsilon: f32,
+    /// As many numbers as `rows`.
+    pub out: &'a mut [f32],
+}
+
+kernel!(RmsNorm, RmsNorm { rows, scale, epsilon, out } => {
+    let width = scale.len();
+    for (row, out) in rows.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        let square = sum(row, |value| value * value) / width as f32;
+        let factor = 1.0 / (square + epsilon).sqrt();
+        for ((out, value), scale) in out.iter_mut().zip(row).zip(scale) {
+            *out = value * factor * scale;
+        }
+    }
+});
+
+/// gate ← gate · σ(gate) · up, for rows that hold first all gates and then all ups (SwiGLU, Shazeer 2020).
+pub struct SwiGlu<'a> {
+    /// Rows of 2 · width numbers.
+    pub rows: &'a [f32],
+    pub width: usize,
+    /// Rows of `width` numbers.
+    pub out: &'a mut [f32],
+}
+
+kernel!(SwiGlu, SwiGlu { rows, width, out } => {
+    for (row, out) in rows.chunks_exact(2 * width).zip(out.chunks_exact_mut(width)) {
+        let (gates, ups) = row.split_at(width);
+        for ((out, &gate), up) in out.iter_mut().zip(gates).zip(ups) {
+            // σ(x) from e^−|x|, which can't overflow.
+            let small = exp(-gate.abs());
+            let sigmoid = if gate >= 0.0 { 1.0 } else { small } / (1.0 + small);
+            *out = gate * sigmoid * up;
+        }
+    }
+});
+
+/// rows ← rows + added.
+pub struct Add<'a> {
+    pub rows: &'a mut [f32],
+    pub added: &'a [f32],
+}
+
+kernel!(Add, Add { rows, added } => {
+    rows.iter_mut().zip(added).for_each(|(value, added)| *value += added);
+});
+
+/// Replaces numbers by the logarithms of their shares: x − ln Σ eˣ. Returns nothing; the row is changed.
+pub struct LogSoftmax<'a> {
+    pub row: &'a mut [f32],
+}
+
+kernel!(LogSoftmax, LogSoftmax { row } => {
+    let greatest = greatest(row);
+    let total = sum(row, |value| exp(value - greatest));
+    let shift = greatest + total.ln();
+    row.iter_mut().for_each(|value| *value -= shift);
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zhiyin_kernels::dispatch;
+
+    #[test]
+    fn a_normalised_row_has_mean_square_1() {
+        let row: Vec<f32> = (0..21).map(|at| at as f32 - 3.0).collect();
+        let mut out = vec![0.0; 21];
+        dispatch(RmsNorm { rows: &row, scale: &[1.0; 21], epsilon: 0.0, out: &mut out });
+        assert!((sum(&out, |value| value * value) / 21.0 - 1.0).abs() < 1e-5);
+        assert!(out[3].abs() < 1e-6 && (out[20] / out[4] - 17.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn swiglu_has_its_known_values() {
+        // x·σ(x): 0.731058578 at 1, −0.268941421 at −1; a large gate lets the other half through, a large negative one nothing.
+        let mut out = [0.0; 4];
+        dispatch(SwiGlu { rows: &[1.0, -1.0, 30.0, -300.0, 1.0, 2.0, 0.5, 7.0], width: 4, out: &mut out });
+        for (found, wanted) in out.iter().zip([0.731_058_6, -0.537_882_8, 15.0, 0.0]) {
+            assert!((found - wanted).abs() < 1e-5, "{out:?}");
+        }
+    }
+
+    #[test]
+    fn logarithms_of_shares_sum_to_one() {
+        let mut row: Vec<f32> = (0..50).map(|at| (at % 7) as f32).collect();
+        dispatch(LogSoftmax { row: &mut row });
+        assert!((row.iter().map(|value| f64::from(*value).exp()).sum::<f64>() - 1.0).abs() < 1e-5);
+        assert!((row[6] - row[0] - 6.0).abs() < 1e-5);
+    }
+}

@@ -268,6 +268,47 @@ fn models_that_were_fitted_a_while_ago_catch_up() {
 }
 
 #[test]
+fn what_was_said_while_a_reader_was_learned_is_read_by_it_too() {
+    let (storage, folder, config) = (Arc::default(), tempfile::tempdir().unwrap(), EngineConfig::default());
+    let engine = open(&storage, folder.path(), &config);
+    let review = |(n, user): (usize, usize)| EventInput {
+        kind: "review".into(),
+        user: Some(format!("user-{user}")),
+        item: Some(format!("item-{}", n % 7)),
+        value: Some(if n % 3 == 0 { 1.0 } else { 5.0 }),
+        text: Some((if n % 3 == 0 { "The lid is terrible." } else { "The lid is great, it pours well." }).into()),
+        ..EventInput::default()
+    };
+    engine.ingest_blocking((0..120).map(|n| review((n, n % 5))).collect(), None).unwrap();
+    let mut frozen = engine.freeze().unwrap();
+    let untrained = engine.state().listener().clone();
+    let listener = untrained.with_reader(engine.reviews(&frozen).unwrap().learn(&untrained));
+    frozen.data.opinions = engine.all_said(&frozen, &listener).unwrap().into();
+    let models = OnlineModels::fit(&frozen.data, &OnlineParams::default());
+    // Meanwhile somebody goes, somebody says more, and somebody new comes.
+    block_on(engine.delete_user("user-1")).unwrap();
+    engine.ingest_blocking((0..30).map(|n| review((n, 4 + n % 3))).collect(), None).unwrap();
+    engine.replace_models(Replacement { frozen, models, listener }).unwrap();
+    let aspects = engine.state().listener().reader().aspects().to_vec();
+    assert!(aspects.contains(&"lid".to_owned()), "{aspects:?}");
+    let (version, heard) = {
+        let state = engine.state();
+        (state.listener().version().to_owned(), state.models.feedback.clone())
+    };
+    assert_eq!(heard.overall().reviews.total(), 96 + 30);
+    assert!(heard.overall().aspects.values().all(|balance| balance.total() == 126));
+    drop(engine);
+    for snapshots in ["with", "without"] {
+        if snapshots == "without" {
+            fs_err::remove_dir_all(folder.path().join("snapshots")).unwrap();
+        }
+        let restarted = open(&storage, folder.path(), &config);
+        assert_eq!(restarted.state().listener().version(), version);
+        assert_eq!(restarted.state().models.feedback, heard, "{snapshots} snapshots");
+    }
+}
+
+#[test]
 fn many_senders_at_once_lose_and_mix_nothing() {
     let (storage, folder, config) = (Arc::default(), tempfile::tempdir().unwrap(), EngineConfig::default());
     let engine = open(&storage, folder.path(), &config);

@@ -1,7 +1,7 @@
 //! Reads reviews: how the writer felt, about which aspects, what is asked for and complained of, and in which language.
 //!
 //! [`Reader::learn`] makes a reader from a deployment's own reviews: a linear model of polarity with stars as labels, and a closed list
-//! of aspects. [`Reader::read`] turns a text into an [`zhiyin_core::Opinion`] in tens of microseconds, deterministically; what is counted
+//! of aspects. [`Reader::read`] turns a text into an [`zhiyin_core::Opinion`] in about a tenth of a millisecond, deterministically; what is counted
 //! are opinions, so no text can do more than add one to counts. English and Chinese; texts in other languages have a polarity if the
 //! deployment has enough rated reviews in them.
 //!

@@ -66,7 +66,7 @@ impl Engine {
         for (item, cosine) in state.models.content.search(&request.query, state.items.len()) {
             words[item as usize] = cosine;
         }
-        let (meaning, fallback) = self.meaning(vector, state.items.len());
+        let (meaning, fallback) = self.meaning(&request.query, vector, state.items.len());
         let share = if fallback.is_some() { 0.0 } else { MEANING };
         let parts = |item: ItemIx| (share * meaning[item as usize], (1.0 - share) * words[item as usize]);
         let score = |item: ItemIx| parts(item).0 + parts(item).1;
@@ -106,12 +106,17 @@ impl Engine {
     }
 
     /// The likeness in meaning of every item, or why nothing is known of it.
-    fn meaning(&self, vector: Result<&[f32], &'static str>, n_items: usize) -> (Vec<f32>, Option<&'static str>) {
+    fn meaning(
+        &self,
+        query: &str,
+        vector: Result<&[f32], &'static str>,
+        n_items: usize,
+    ) -> (Vec<f32>, Option<&'static str>) {
         let mut meaning = vec![0.0; n_items];
         let text = self.core.texts.served();
         match vector {
             Ok(vector) if vector.len() == text.dims_in() => {
-                for (item, cosine) in text.nearest(vector, n_items) {
+                for (item, cosine) in text.nearest(query, vector, n_items) {
                     if let Some(place) = meaning.get_mut(item as usize) {
                         *place = cosine;
                     }

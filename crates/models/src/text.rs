@@ -1,15 +1,17 @@
 //! Scores by the meaning of item texts: a sharpened nearest-neighbour vote over an encoder's vectors.
 //!
 //! score(j) = Σ over the history of e^(−age/δ) · (max(s(i, j), 0)^p + t(i, j)), where age counts the later events. The likeness s is (1 − β)
-//! times the cosine of partially whitened vectors, see [`crate::whitening`], plus β times the cosine of word vectors, see
-//! [`crate::content`]: an encoder knows meaning, words know brands and model names. The power sharpens: one near match beats many
-//! weak ones. The transitions t are those of the file `cold`, for items that have no event yet; they need the events of other items only.
+//! times the cosine of partially whitened vectors (see [`crate::whitening`]; the mean of each writing system is taken off before), plus β
+//! times the cosine of word vectors (see [`crate::content`]): an encoder knows meaning, words know brands and model names. The power
+//! sharpens: one near match beats many weak ones. The transitions t are those of the file `cold`, for items that have no event yet; they need
+//! the events of other items only.
 //!
 //! Each item keeps its nearest [`Params::neighbours`]; likenesses beyond these count as 0. Fitting compares all pairs: 2·n²·k operations,
 //! about 2 seconds for 12,000 items on two cores. A list entry takes 8 bytes.
 
 mod cold;
 mod pairs;
+mod scripts;
 mod update;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,7 @@ use crate::{
 };
 use cold::Transitions;
 use pairs::{Pairs, keep_best};
+use scripts::Means;
 pub use update::{Change, Update, Words};
 
 /// Ages whose weight falls below this add nothing that could change a list.
@@ -76,6 +79,8 @@ impl Params {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Text {
     params: Params,
+    /// What is taken off before the whitening.
+    means: Means,
     whitening: Whitening,
     /// Whitened unit vectors of all items; zeros for one without text.
     vectors: Vec<f32>,
@@ -125,6 +130,7 @@ impl Text {
     pub fn empty(params: &Params) -> Self {
         Self {
             params: params.clone(),
+            means: Means::default(),
             whitening: Whitening::default(),
             vectors: Vec::new(),
             width: 0,
@@ -153,9 +159,12 @@ impl Text {
         // The principal axes of few texts are the texts themselves: evening them out would make all of them equally unlike.
         let known = vectors.rows().chunks_exact(vectors.dims()).filter(|row| is_known(row)).count() as f64;
         let power = params.whitening * known / (known + vectors.dims() as f64);
-        let whitening = Whitening::fit(vectors.rows(), vectors.dims(), params.axes, power)
+        let text = |at: usize| facts.get(at).map_or("", |facts| facts.text.as_str());
+        let means = Means::of(vectors.rows(), vectors.dims(), text);
+        let centred = means.take_off(vectors.rows(), text);
+        let whitening = Whitening::fit(&centred, vectors.dims(), params.axes, power)
             .ok_or_else(|| little("no two items with different texts"))?;
-        let vectors = whitening.apply(vectors.rows());
+        let vectors = whitening.apply(&centred);
         let n_items = vectors.len() / whitening.dims();
         // Room for as many items again, which may come before the next fit.
         let width = params.neighbours.min(2 * n_items).min(ENTRIES_MAX / n_items.max(1));
@@ -164,6 +173,7 @@ impl Text {
         let (items, cosines) = pairs.lists(width);
         Ok(Self {
             params: params.clone(),
+            means,
             whitening,
             vectors,
             width,
@@ -216,12 +226,12 @@ impl Text {
         items.iter().copied().zip(cosines.iter().copied()).take_while(|(_, cosine)| *cosine > 0.0)
     }
 
-    /// The items nearest to a vector of the encoder, with their cosines, best first, ties by item. Looks at every item.
-    pub fn nearest(&self, vector: &[f32], count: usize) -> Vec<(ItemIx, f32)> {
+    /// The items nearest to a text with this vector of the encoder, with their cosines, best first, ties by item. Looks at every item.
+    pub fn nearest(&self, text: &str, vector: &[f32], count: usize) -> Vec<(ItemIx, f32)> {
         if self.dims() == 0 {
             return Vec::new();
         }
-        let whitened = self.whitening.apply(vector);
+        let whitened = self.whitening.apply(&self.means.take_off(vector, |_| text));
         let mut row = vec![0.0; self.n_items()];
         linalg::multiply_transposed(&whitened, &self.vectors, self.dims(), &mut row);
         let mut found: Vec<(ItemIx, f32)> = (0..).zip(row).filter(|(_, cosine)| *cosine > 0.0).collect();
@@ -278,7 +288,7 @@ impl Model for Text {
 
     fn bytes(&self) -> usize {
         let numbers = self.vectors.len() + self.items.len() + self.cosines.len();
-        numbers * size_of::<f32>() + self.whitening.bytes() + self.transitions.bytes()
+        numbers * size_of::<f32>() + self.means.bytes() + self.whitening.bytes() + self.transitions.bytes()
     }
 }
 

@@ -75,7 +75,7 @@ fn a_vector_finds_its_own_item() {
     let rows: Vec<f32> = (0..80_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 16) as f32 / 65_536.0 - 0.5).collect();
     let model = model(4, rows.clone(), &Params::default());
     for (item, row) in (0..).zip(rows.chunks(4)) {
-        let (found, cosine) = model.nearest(row, 3)[0];
+        let (found, cosine) = model.nearest("", row, 3)[0];
         assert!(found == item && cosine > 0.999);
     }
 }

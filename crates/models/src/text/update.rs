@@ -77,7 +77,8 @@ impl Text {
             changes.iter().for_each(|change| words.0.set(change.item, change.facts));
         }
         let encoded: Vec<f32> = changes.iter().flat_map(|change| change.vector.iter().copied()).collect();
-        let vectors = self.whitening.apply(&encoded);
+        let centred = self.means.take_off(&encoded, |at| &changes[at].facts.text);
+        let vectors = self.whitening.apply(&centred);
         let all: FxHashSet<ItemIx> = changes.iter().map(|change| change.item).collect();
         let mut update = Update { holders: self.holders(&all), ..Update::default() };
         let mut cosines = WordCosines::default();

@@ -44,6 +44,54 @@ kernel!(SwiGlu, SwiGlu { rows, width, out } => {
     }
 });
 
+/// The way back of [`RmsNorm`], added to `below`: with f = 1/√(mean x² + ε) it is f·(s·g) − x·f³/n · Σ s·g·x.
+pub struct RmsNormBack<'a> {
+    /// What was normalised.
+    pub rows: &'a [f32],
+    pub scale: &'a [f32],
+    pub epsilon: f32,
+    /// Derivatives by the results.
+    pub slopes: &'a [f32],
+    /// Derivatives by the rows are added to it.
+    pub below: &'a mut [f32],
+}
+
+kernel!(RmsNormBack, RmsNormBack { rows, scale, epsilon, slopes, below } => {
+    let width = scale.len();
+    let rows = rows.chunks_exact(width).zip(slopes.chunks_exact(width)).zip(below.chunks_exact_mut(width));
+    for ((row, slopes), below) in rows {
+        let square = sum(row, |value| value * value) / width as f32;
+        let factor = 1.0 / (square + epsilon).sqrt();
+        let along: f32 = row.iter().zip(slopes).zip(scale).map(|((x, slope), scale)| x * slope * scale).sum();
+        let shrink = factor * factor * factor / width as f32 * along;
+        for (((below, x), slope), scale) in below.iter_mut().zip(row).zip(slopes).zip(scale) {
+            *below += factor * scale * slope - shrink * x;
+        }
+    }
+});
+
+/// The way back of [`SwiGlu`]. With σ = σ(gate), the derivative by the gate is up · σ · (1 + gate · (1 − σ)), by the up gate · σ.
+pub struct SwiGluBack<'a> {
+    /// Rows of 2 · width numbers: gates and ups, which are replaced by the derivatives by them.
+    pub rows: &'a mut [f32],
+    pub width: usize,
+    /// Derivatives by the results: rows of `width` numbers.
+    pub slopes: &'a [f32],
+}
+
+kernel!(SwiGluBack, SwiGluBack { rows, width, slopes } => {
+    for (row, slopes) in rows.chunks_exact_mut(2 * width).zip(slopes.chunks_exact(width)) {
+        let (gates, ups) = row.split_at_mut(width);
+        for ((gate, up), slope) in gates.iter_mut().zip(ups).zip(slopes) {
+            let small = exp(-gate.abs());
+            let sigmoid = if *gate >= 0.0 { 1.0 } else { small } / (1.0 + small);
+            let by_gate = *up * sigmoid * (1.0 + *gate * (1.0 - sigmoid));
+            let by_up = *gate * sigmoid;
+            (*gate, *up) = (slope * by_gate, slope * by_up);
+        }
+    }
+});
+
 /// rows ← rows + added.
 pub struct Add<'a> {
     pub rows: &'a mut [f32],

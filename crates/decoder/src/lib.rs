@@ -5,21 +5,27 @@
 //!
 //! It decides nothing: queues, grammars, and the choice of tokens are the runtime's (`zhiyin-llm`). It downloads nothing: `zhiyin-weights` does.
 
+mod adapter;
 mod attention;
+mod backward;
 mod error;
 mod gguf;
 mod kernel;
 mod llama;
 mod matrix;
 mod memory;
+mod tape;
 mod tokens;
+mod train;
 
 use std::path::Path;
 
+pub use adapter::{Adapter, AdapterConfig, AdapterError, CONFIG_FILE, RANK_MAX, Target, WEIGHTS_FILE};
 pub use error::LoadError;
 pub use llama::{Run, Shape};
 pub use memory::{Memory, Past};
 pub use tokens::Tokens;
+pub use train::Example;
 
 use zhiyin_kernels::dispatch;
 
@@ -59,6 +65,27 @@ impl Decoder {
     /// Its sizes.
     pub fn shape(&self) -> Shape {
         self.model.shape
+    }
+
+    /// The adapter on top of its weights.
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.model.adapter.as_ref()
+    }
+
+    /// The adapter on top of its weights, to be trained.
+    pub fn adapter_mut(&mut self) -> Option<&mut Adapter> {
+        self.model.adapter.as_mut()
+    }
+
+    /// Puts an adapter on top of its weights, or takes it off, and returns the one that was there.
+    ///
+    /// # Errors
+    /// [`AdapterError::Config`] if the adapter belongs to a model of another shape.
+    pub fn adapt(&mut self, adapter: Option<Adapter>) -> Result<Option<Adapter>, AdapterError> {
+        if adapter.as_ref().is_some_and(|adapter| !adapter.fits(self.model.shape)) {
+            return Err(AdapterError::Config("it belongs to a model of another shape".to_owned()));
+        }
+        Ok(std::mem::replace(&mut self.model.adapter, adapter))
     }
 
     /// Reads new tokens of several sequences. Returns the states of the wanted ones, run by run, in rows of [`Shape::hidden`] numbers. Uses

@@ -1,16 +1,20 @@
 //! The forward pass of Llama (Touvron et al. 2023): RMS norms, rotary positions (Su et al. 2021), grouped-query attention (Ainslie et al.
 //! 2023) and SwiGLU, over a ragged batch of new tokens of several sequences.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use zhiyin_kernels::dispatch;
 
 use crate::{
+    adapter::{Adapter, Map, adapt},
     attention::Head,
     error::Defect,
     gguf::Gguf,
     kernel::{Add, RmsNorm, SwiGlu},
     matrix::Matrix,
     memory::{Layer as Remembered, Memory},
+    tape::Tape,
 };
 
 /// Rows that one task of an element-wise part works on.
@@ -41,25 +45,38 @@ pub struct Shape {
     pub rotary_base: f32,
 }
 
-struct Layer {
-    attention_norm: Vec<f32>,
+pub(crate) struct Layer {
+    pub attention_norm: Vec<f32>,
     /// Queries, keys and values side by side.
-    attention: Matrix,
-    attention_out: Matrix,
-    feed_norm: Vec<f32>,
+    pub attention: Matrix,
+    pub attention_out: Matrix,
+    pub feed_norm: Vec<f32>,
     /// Gates and ups side by side.
-    feed_in: Matrix,
-    feed_out: Matrix,
+    pub feed_in: Matrix,
+    pub feed_out: Matrix,
+}
+
+impl Layer {
+    pub fn map(&self, map: Map) -> &Matrix {
+        match map {
+            Map::Attention => &self.attention,
+            Map::AttentionOut => &self.attention_out,
+            Map::FeedIn => &self.feed_in,
+            Map::FeedOut => &self.feed_out,
+        }
+    }
 }
 
 /// The weights.
 pub struct Llama {
     pub shape: Shape,
-    words: Matrix,
-    layers: Vec<Layer>,
-    norm: Vec<f32>,
+    pub words: Matrix,
+    pub layers: Vec<Layer>,
+    pub norm: Vec<f32>,
     /// None if the words serve as output, too.
-    output: Option<Matrix>,
+    pub output: Option<Matrix>,
+    /// What was learned on top of the weights.
+    pub adapter: Option<Adapter>,
 }
 
 /// New tokens of one sequence.
@@ -89,23 +106,36 @@ impl Llama {
             layers: (0..shape.layers).map(|layer| loader.layer(layer)).collect::<Result<_, _>>()?,
             norm: loader.vector("output_norm.weight", shape.hidden)?,
             output: has_output.then(output).transpose()?,
+            adapter: None,
         })
     }
 
     /// Reads the tokens of all runs. Returns the normalised states of the wanted ones, run by run, in rows of `hidden` numbers.
     pub fn states(&self, runs: &mut [Run<'_>]) -> Vec<f32> {
+        self.taped(runs, None)
+    }
+
+    /// [`Llama::states`]; what the way back needs is written to `tape`.
+    pub fn taped(&self, runs: &mut [Run<'_>], mut tape: Option<&mut Tape>) -> Vec<f32> {
         let mut pass = Pass::new(self, runs);
-        for (number, layer) in self.layers.iter().enumerate() {
-            pass.layer(number, layer);
+        for number in 0..self.layers.len() {
+            pass.layer(number, tape.as_deref_mut());
+        }
+        if let Some(tape) = tape {
+            tape.last.clone_from(&pass.states);
         }
         pass.finish()
     }
 
+    /// What maps states to words.
+    pub fn output(&self) -> &Matrix {
+        self.output.as_ref().unwrap_or(&self.words)
+    }
+
     /// What each state says of the next token: rows of as many numbers as there are words; their softmax is the distribution.
     pub fn logits(&self, states: &[f32]) -> Vec<f32> {
-        let output = self.output.as_ref().unwrap_or(&self.words);
         let mut logits = vec![0.0; states.len() / self.shape.hidden * self.shape.vocabulary];
-        output.product(states, &mut logits, &mut Vec::new());
+        self.output().product(states, &mut logits, &mut Vec::new());
         logits
     }
 }
@@ -141,7 +171,7 @@ impl<'a, 'r> Pass<'a, 'r> {
         }
         let rows = |width: usize| vec![0.0; offsets[offsets.len() - 1] * width];
         let mut pass = Self {
-            turns: turns(shape, runs),
+            turns: turns(shape, runs.iter().map(|run| run.memory.tokens()..run.memory.tokens() + run.tokens.len())),
             states: rows(shape.hidden),
             normal: rows(shape.hidden),
             attention: rows((shape.heads + 2 * shape.key_heads) * shape.width),
@@ -163,22 +193,48 @@ impl<'a, 'r> Pass<'a, 'r> {
         pass
     }
 
-    fn layer(&mut self, number: usize, layer: &Layer) {
+    fn layer(&mut self, number: usize, mut tape: Option<&mut Tape>) {
+        let model = self.model;
+        let (layer, width) = (&model.layers[number], model.shape.feed_forward);
+        if let Some(tape) = tape.as_deref_mut() {
+            tape.before(&self.states);
+        }
         self.normalise(&layer.attention_norm);
         layer.attention.product(&self.normal, &mut self.attention, &mut self.scratch);
+        self.adapt(number, Map::Attention);
         self.turn();
         self.remember(number);
         self.attend(number);
         layer.attention_out.product(&self.mixed, &mut self.mapped, &mut self.scratch);
+        self.adapt(number, Map::AttentionOut);
         dispatch(Add { rows: &mut self.states, added: &self.mapped });
+        if let Some(tape) = tape.as_deref_mut() {
+            tape.between(&self.attention, &self.mixed, &self.states);
+        }
         self.normalise(&layer.feed_norm);
         layer.feed_in.product(&self.normal, &mut self.feed, &mut self.scratch);
-        let width = self.model.shape.feed_forward;
+        self.adapt(number, Map::FeedIn);
         let tasks =
             self.inner.par_chunks_mut(ROWS_PER_TASK * width).zip(self.feed.par_chunks(ROWS_PER_TASK * 2 * width));
         tasks.for_each(|(out, rows)| dispatch(SwiGlu { rows, width, out }));
         layer.feed_out.product(&self.inner, &mut self.mapped, &mut self.scratch);
+        self.adapt(number, Map::FeedOut);
         dispatch(Add { rows: &mut self.states, added: &self.mapped });
+        if let Some(tape) = tape {
+            tape.after(&self.feed);
+        }
+    }
+
+    /// Adds what the adapter changes of a map's outputs.
+    fn adapt(&mut self, number: usize, map: Map) {
+        let Some(adapter) = &self.model.adapter else { return };
+        let (rows, out) = match map {
+            Map::Attention => (&self.normal, &mut self.attention),
+            Map::AttentionOut => (&self.mixed, &mut self.mapped),
+            Map::FeedIn => (&self.normal, &mut self.feed),
+            Map::FeedOut => (&self.inner, &mut self.mapped),
+        };
+        adapt(adapter, number, map, rows, out, self.model.layers[number].map(map).outputs);
     }
 
     fn normalise(&mut self, scale: &[f32]) {
@@ -188,16 +244,7 @@ impl<'a, 'r> Pass<'a, 'r> {
 
     /// Turns queries and keys by their positions. Pairs are neighbouring dimensions.
     fn turn(&mut self) {
-        let shape = self.model.shape;
-        let (pairs, turned) = (shape.width / 2, (shape.heads + shape.key_heads) * shape.width);
-        let row_width = (shape.heads + 2 * shape.key_heads) * shape.width;
-        for (row, turns) in self.attention.chunks_exact_mut(row_width).zip(self.turns.chunks_exact(pairs)) {
-            for head in row[..turned].chunks_exact_mut(shape.width) {
-                for (pair, (cos, sin)) in head.as_chunks_mut::<2>().0.iter_mut().zip(turns) {
-                    *pair = [pair[0] * cos - pair[1] * sin, pair[0] * sin + pair[1] * cos];
-                }
-            }
-        }
+        turn(self.model.shape, &mut self.attention, &self.turns);
     }
 
     /// Adds keys and values to the memories.
@@ -253,12 +300,25 @@ impl<'a, 'r> Pass<'a, 'r> {
     }
 }
 
+/// Turns queries and keys in rows of queries, keys and values. `turns` holds cosine and sine of each pair of each row.
+pub(crate) fn turn(shape: Shape, rows: &mut [f32], turns: &[(f32, f32)]) {
+    let (pairs, turned) = (shape.width / 2, (shape.heads + shape.key_heads) * shape.width);
+    let row_width = (shape.heads + 2 * shape.key_heads) * shape.width;
+    for (row, turns) in rows.chunks_exact_mut(row_width).zip(turns.chunks_exact(pairs)) {
+        for head in row[..turned].chunks_exact_mut(shape.width) {
+            for (pair, (cos, sin)) in head.as_chunks_mut::<2>().0.iter_mut().zip(turns) {
+                *pair = [pair[0] * cos - pair[1] * sin, pair[0] * sin + pair[1] * cos];
+            }
+        }
+    }
+}
+
 /// Cosines and sines of all tokens: for pair `i` of `d` dimensions the angle is position · base^(−2i/d).
-fn turns(shape: Shape, runs: &[Run<'_>]) -> Vec<(f32, f32)> {
+pub(crate) fn turns(shape: Shape, positions: impl Iterator<Item = Range<usize>>) -> Vec<(f32, f32)> {
     let rate = |pair: usize| f64::from(shape.rotary_base).powf(-2.0 * pair as f64 / shape.width as f64);
     let rates: Vec<f64> = (0..shape.width / 2).map(rate).collect();
-    let positions = runs.iter().flat_map(|run| (run.memory.tokens()..).take(run.tokens.len()));
     positions
+        .flatten()
         .flat_map(|position| rates.iter().map(move |rate| (position as f64 * rate).sin_cos()))
         .map(|(sin, cos)| (cos as f32, sin as f32))
         .collect()

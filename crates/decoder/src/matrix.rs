@@ -93,17 +93,31 @@ impl Matrix {
         }
     }
 
+    /// out ← rows · W: the way back of [`Matrix::product`]. `rows` has rows of `outputs` numbers, `out` as many rows of `inputs`.
+    pub fn back(&self, rows: &[f32], out: &mut [f32], scratch: &mut Vec<f32>) {
+        let count = rows.len() / self.outputs;
+        let left = MatRef::from_row_major_slice(rows, count, self.outputs);
+        let right = MatRef::from_row_major_slice(self.unpacked(scratch), self.outputs, self.inputs);
+        let out = MatMut::from_row_major_slice_mut(out, count, self.inputs);
+        matmul(out, Accum::Replace, left, right, 1.0, Par::rayon(0));
+    }
+
     fn many(&self, rows: &[f32], count: usize, out: &mut [f32], scratch: &mut Vec<f32>) {
+        let left = MatRef::from_row_major_slice(rows, count, self.inputs);
+        let right = MatRef::from_column_major_slice(self.unpacked(scratch), self.inputs, self.outputs);
+        let out = MatMut::from_row_major_slice_mut(out, count, self.outputs);
+        matmul(out, Accum::Replace, left, right, 1.0, Par::rayon(0));
+    }
+
+    /// All rows one after the other.
+    fn unpacked<'a>(&self, scratch: &'a mut Vec<f32>) -> &'a [f32] {
         scratch.resize(scratch.len().max(self.inputs * self.outputs), 0.0);
         let unpacked = &mut scratch[..self.inputs * self.outputs];
         unpacked
             .par_chunks_mut(ROWS_PER_TASK * self.inputs)
             .enumerate()
             .for_each(|(task, out)| self.unpack(task * ROWS_PER_TASK, out));
-        let left = MatRef::from_row_major_slice(rows, count, self.inputs);
-        let right = MatRef::from_column_major_slice(unpacked, self.inputs, self.outputs);
-        let out = MatMut::from_row_major_slice_mut(out, count, self.outputs);
-        matmul(out, Accum::Replace, left, right, 1.0, Par::rayon(0));
+        unpacked
     }
 
     fn few(&self, rows: &[f32], out: &mut [f32], scratch: &mut Vec<f32>) {

@@ -67,6 +67,13 @@ impl Tokens {
         Ok(Self { model, splits_digits, bytes, control, end })
     }
 
+    /// A tokenizer that knows no text, for models without one.
+    #[cfg(test)]
+    pub fn none() -> Self {
+        let (bytes, control) = (Vec::new(), HashMap::new());
+        Self { model: BPE::default(), splits_digits: false, bytes, control, end: 0 }
+    }
+
     /// The tokens of a text. None of them steers, whatever the text looks like.
     pub fn of(&self, text: &str) -> Vec<u32> {
         self.try_of(text).unwrap_or_default()

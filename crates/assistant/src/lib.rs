@@ -6,6 +6,7 @@
 mod assistant;
 mod intent;
 mod order;
+pub mod preference;
 mod prompt;
 mod rerank;
 mod status;
@@ -13,5 +14,6 @@ mod status;
 pub use assistant::Assistant;
 pub use intent::{Intent, QUERY_BYTES_MAX, ReadIntent, word_filter};
 pub use order::{Kind, Order, Origin, Text};
-pub use rerank::{HISTORY_TITLES_MAX, RERANKED_MAX};
+pub use preference::HISTORY_TITLES_MAX;
+pub use rerank::RERANKED_MAX;
 pub use status::{AssistantStatus, TextCounts};

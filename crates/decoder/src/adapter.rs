@@ -49,11 +49,7 @@ impl Adapter {
     ///
     /// # Errors
     /// [`AdapterError::Config`] if the rank or the targets make no sense.
-    pub fn fresh(
-        shape: Shape,
-        config: AdapterConfig,
-        mut uniform: impl FnMut() -> f32,
-    ) -> Result<Self, AdapterError> {
+    pub fn fresh(shape: Shape, config: AdapterConfig, mut uniform: impl FnMut() -> f32) -> Result<Self, AdapterError> {
         let mut adapter = Self::empty(shape, config)?;
         for place in &adapter.places {
             let bound = 1.0 / (place.inputs as f32).sqrt();

@@ -19,17 +19,18 @@ use crossbeam_channel::{Sender, TrySendError};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::oneshot;
 use zhiyin_core::{
-    ActorIx, Clock, Decision, EventInput, KindWeights, Problem,
+    ActorIx, Clock, Decision, EventInput, ItemIx, KindWeights, Problem,
     clock::Millis,
     limits,
     storage::{OutcomeRow, Position, RejectedEvent, Storage},
 };
-use zhiyin_models::Dataset;
+use zhiyin_models::{Dataset, Histories};
 
 use crate::{
     clean::{Counters, Rules, rules::Refused},
     config::EngineConfig,
     error::EngineError,
+    experiment::ExperimentData,
     request::EventOutcome,
     snapshots::Snapshots,
     state::{OnlineState, Sequence, append_complete, dataset},
@@ -412,6 +413,25 @@ impl Engine {
         let (vectors, texts) = self.core.texts.vectors(data.n_items());
         data.vectors = vectors;
         Ok(Frozen { data, texts, ..frozen })
+    }
+
+    /// Everything that is known now, as data of an experiment: histories, titles and, with an encoder, vectors.
+    ///
+    /// # Errors
+    /// Failing storage.
+    pub fn experiment_data(&self) -> Result<ExperimentData, EngineError> {
+        let data = self.freeze()?.data;
+        let title = |ix: usize| self.state().items.get(ix as ItemIx).map(|item| item.title.clone()).unwrap_or_default();
+        Ok(ExperimentData {
+            name: "the log".to_owned(),
+            titles: (0..data.n_items()).map(title).collect(),
+            histories: (0..data.n_actors() as ActorIx).map(|actor| data.of(actor).to_vec()).collect(),
+            items: data.items,
+            segments: data.segments,
+            friends: data.friends,
+            vectors: data.vectors,
+            ..ExperimentData::default()
+        })
     }
 
     /// Puts online models in place that were fitted on a frozen copy, after bringing them up to date. Their hyper-parameters are kept for

@@ -35,8 +35,7 @@ pub enum Target {
 
 impl Target {
     /// All of them, in the order in which they are computed.
-    pub const ALL: [Self; 7] =
-        [Self::Query, Self::Key, Self::Value, Self::Output, Self::Gate, Self::Up, Self::Down];
+    pub const ALL: [Self; 7] = [Self::Query, Self::Key, Self::Value, Self::Output, Self::Gate, Self::Up, Self::Down];
 
     /// Its name in PEFT.
     pub fn name(self) -> &'static str {

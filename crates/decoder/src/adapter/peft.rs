@@ -122,7 +122,10 @@ impl Adapter {
         }
         let names = tensors.names().len();
         if names != 2 * adapter.places.len() {
-            return Err(unusable(format!("{WEIGHTS_FILE} holds {names} tensors instead of {}", 2 * adapter.places.len())));
+            return Err(unusable(format!(
+                "{WEIGHTS_FILE} holds {names} tensors instead of {}",
+                2 * adapter.places.len()
+            )));
         }
         Ok(adapter)
     }

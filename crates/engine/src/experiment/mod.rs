@@ -6,6 +6,7 @@
 
 pub mod html;
 mod measure;
+pub mod preferences;
 mod prequential;
 mod protocol;
 pub mod report;

@@ -21,6 +21,8 @@ pub struct ExperimentData {
     pub segments: Vec<u32>,
     /// Friends of each user, or empty.
     pub friends: Vec<Vec<ActorIx>>,
+    /// Title of each item; empty where it has none.
+    pub titles: Vec<String>,
     /// What an encoder reads of each item; empty where there is nothing to read.
     pub texts: Vec<String>,
     /// What an encoder made of the texts, or nothing.
@@ -45,11 +47,12 @@ impl ExperimentData {
             None => Dataset::NO_SEGMENT,
         };
         let texts = items.iter().map(crate::state::encoder_text).collect();
+        let titles = items.iter().map(|item| item.title.clone()).collect();
         let items = items.iter().map(|item| crate::state::facts(item, &mut categories)).collect();
         let segments: Vec<u32> = users.iter().map(segment_of).collect();
         let has_segments = segments.iter().any(|segment| *segment != Dataset::NO_SEGMENT);
         let segments = if has_segments { segments } else { Vec::new() };
-        Self { name, items, texts, histories, segments, order_only, ..Self::default() }
+        Self { name, items, titles, texts, histories, segments, order_only, ..Self::default() }
     }
 }
 

@@ -16,6 +16,8 @@ use crate::budget::{Budget, BudgetLimits, Prices};
 use crate::status::{Availability, Counter, Runtime, RuntimeStatus};
 use crate::validate::check_output;
 use crate::waiting::{Told, wait};
+pub use prompt::chat_tokens;
+
 use inbox::Inbox;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};

@@ -9,7 +9,7 @@ const END: &str = "<|im_end|>";
 
 /// Lays out a chat, ready for the assistant's words: in ChatML if the model knows its two marks and brings a template with them, else, as
 /// for base models, as plain text. Continues an assistant's message that comes last.
-pub(super) fn chat_tokens(decoder: &Decoder, messages: &[Message]) -> Vec<u32> {
+pub fn chat_tokens(decoder: &Decoder, messages: &[Message]) -> Vec<u32> {
     let tokens = decoder.tokens();
     let speaks = decoder.template().is_some_and(|template| template.contains(BEGIN));
     let marks = tokens.control(BEGIN).zip(tokens.control(END)).filter(|_| speaks);

@@ -1,4 +1,6 @@
-//! `zhiyin llm`: fetches the weights of pre-trained models and tells what is there.
+//! `zhiyin llm`: fetches the weights of pre-trained models, tells what is there, and fine-tunes.
+
+mod finetune;
 
 use std::{
     path::PathBuf,
@@ -61,6 +63,8 @@ enum Action {
         #[command(flatten)]
         home: HomeArguments,
     },
+    /// Teach a language model what users choose (LoRA), measure what it then expects, and keep what was learned.
+    Finetune(finetune::Arguments),
 }
 
 /// Fetches, lists or checks.
@@ -72,6 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Action::Pull { names, from, home } => pull(&folder(home)?, names, from.clone(), home.json),
         Action::List { home } => list(&folder(home)?, home.json),
         Action::Check { names, home } => check(&home::configuration(home)?, names, home.json),
+        Action::Finetune(arguments) => finetune::run(arguments),
     }
 }
 

@@ -1,0 +1,342 @@
+//! `zhiyin llm finetune`: teaches a language model what users choose and measures what it then expects.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use anyhow::{Result, bail};
+use clap::Args;
+use serde_json::json;
+use zhiyin_decoder::{AdapterConfig, Decoder, Target};
+use zhiyin_engine::{
+    cost::cpu_seconds,
+    experiment::{
+        ExperimentData,
+        preferences::{PreferenceCase, PreferenceConfig, PreferenceSplit, split},
+    },
+};
+use zhiyin_llm::local::LocalConfig;
+use zhiyin_tuning::{
+    Artefact, Manifest, Training, TuneConfig,
+    artefact::DataRange,
+    measure::{Measured, ZERO_SHOT, measure},
+    preference::{Case, preferences},
+    router::{BUCKETS, Judged, LANGUAGE_MODEL, Route, bucket_name, case_auc},
+    texts::Behaviour,
+};
+
+use crate::{
+    cli::HomeArguments,
+    commands::import::SourceArguments,
+    config::Config,
+    encoders, experiment_data,
+    home::{self, Home},
+    language,
+    output::{self, Align},
+    progress::BarProgress,
+};
+
+/// The arms that the language model is measured against.
+const ARMS: [&str; 4] = ["linear", "cooccurrence", "slist", "text"];
+/// Folder of what was learned, in the data folder.
+pub const ADAPTERS: &str = "adapters";
+/// File of an unfinished training, in that folder.
+const UNFINISHED: &str = "unfinished";
+
+/// Arguments of `zhiyin llm finetune`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Learn from this data set instead of the log of the data folder.
+    #[arg(long, value_name = "PATH", requires = "format")]
+    from: Option<PathBuf>,
+    #[command(flatten)]
+    source: Option<SourceArguments>,
+    /// Rank of the adapter.
+    #[arg(long, default_value_t = AdapterConfig::default().rank)]
+    rank: usize,
+    /// The change is multiplied by alpha over the rank.
+    #[arg(long, default_value_t = AdapterConfig::default().alpha)]
+    alpha: f32,
+    /// Maps of each layer that are adapted: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj.
+    #[arg(long, value_delimiter = ',', default_value = "q_proj,v_proj")]
+    targets: Vec<Target>,
+    /// Greatest learning rate.
+    #[arg(long, default_value_t = TuneConfig::default().learning_rate)]
+    learning_rate: f64,
+    /// Times that all histories are gone through, at most.
+    #[arg(long, default_value_t = TuneConfig::default().epochs)]
+    epochs: u32,
+    /// Texts whose derivatives are computed at once.
+    #[arg(long, default_value_t = TuneConfig::default().batch)]
+    batch: usize,
+    /// Batches of a step.
+    #[arg(long, default_value_t = TuneConfig::default().accumulation)]
+    accumulation: usize,
+    /// Share of lists that a yes-or-no question is asked about.
+    #[arg(long, default_value_t = TuneConfig::default().question_share)]
+    question_share: f32,
+    /// Processor seconds of the training, at most.
+    #[arg(long, value_name = "SECONDS", default_value_t = TuneConfig::default().budget_cpu_seconds)]
+    budget_cpu_seconds: f64,
+    /// Cases that are measured, and half as many to choose by; 0 measures nothing.
+    #[arg(long, default_value_t = 400)]
+    cases: usize,
+    /// Encoder of item texts, for the arm text, or none [default: the pulled one].
+    #[arg(long, value_name = "NAME")]
+    encoder: Option<String>,
+    /// Begin anew, even if an interrupted training with the same settings could go on.
+    #[arg(long)]
+    fresh: bool,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = TuneConfig::default().seed)]
+    seed: u64,
+    #[command(flatten)]
+    home: HomeArguments,
+}
+
+impl Arguments {
+    fn config(&self) -> TuneConfig {
+        TuneConfig {
+            adapter: AdapterConfig { rank: self.rank, alpha: self.alpha, targets: self.targets.clone() },
+            learning_rate: self.learning_rate,
+            epochs: self.epochs,
+            batch: self.batch,
+            accumulation: self.accumulation,
+            question_share: self.question_share,
+            budget_cpu_seconds: self.budget_cpu_seconds,
+            seed: self.seed,
+            ..TuneConfig::default()
+        }
+    }
+}
+
+/// Fine-tunes, measures, keeps and reports.
+///
+/// # Errors
+/// No generator that is pulled; data without titles or times; settings that make no sense; failing storage.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let config = home::configuration(&arguments.home)?;
+    let Some(base) = language::local_config(&config)? else {
+        bail!("there is no language model to fine-tune; `zhiyin llm pull smollm2` gets one");
+    };
+    let data = read(arguments, &config)?;
+    let parts = split(
+        &data,
+        &PreferenceConfig {
+            others: 4,
+            cases_max: arguments.cases.max(1),
+            buckets: BUCKETS.to_vec(),
+            seed: arguments.seed,
+        },
+    )?;
+    let decoder = Decoder::load(&base.path)?;
+    let root = config.data.folder.join(ADAPTERS);
+    let artefact = Tuning { arguments, base, data, parts, decoder, root }.run()?;
+    if arguments.home.json {
+        let manifest = &artefact.manifest;
+        return output::json(&json!({ "name": artefact.name(), "folder": artefact.folder, "manifest": manifest }));
+    }
+    print(&artefact);
+    Ok(())
+}
+
+fn read(arguments: &Arguments, config: &Config) -> Result<ExperimentData> {
+    if let (Some(path), Some(source)) = (&arguments.from, &arguments.source) {
+        let mut data = experiment_data::load(&source.source(path))?;
+        encoders::equip(&mut data, arguments.encoder.as_deref())?;
+        return Ok(data);
+    }
+    if !home::has_data(&config.data.folder) {
+        bail!("{} holds no data: import some, or give --from PATH --format F", config.data.folder.display());
+    }
+    let home = Home::open(config.clone())?;
+    let data = home.engine.experiment_data();
+    home.close()?;
+    Ok(data?)
+}
+
+/// A fine-tuning with everything that it needs.
+struct Tuning<'a> {
+    arguments: &'a Arguments,
+    base: LocalConfig,
+    data: ExperimentData,
+    parts: PreferenceSplit,
+    decoder: Decoder,
+    root: PathBuf,
+}
+
+impl Tuning<'_> {
+    fn run(mut self) -> Result<Artefact> {
+        let measures = self.arguments.cases > 0;
+        let mut judged = if measures { self.classical()? } else { [Vec::new(), Vec::new()] };
+        if measures {
+            self.judge(&mut judged[1], &self.parts.test, ZERO_SHOT, "judging as it is");
+        }
+        let report = self.train()?;
+        let (base, version) = (&self.base.name, &self.base.version);
+        let mut manifest = Manifest::new(base, version, self.arguments.config(), report, self.range());
+        if measures {
+            self.judge(&mut judged[0], &self.parts.validation, LANGUAGE_MODEL, "judging to choose by");
+            self.judge(&mut judged[1], &self.parts.test, LANGUAGE_MODEL, "judging fine-tuned");
+            let (routes, measured) = measure(&judged[0], &judged[1], self.arguments.seed);
+            (manifest.routes, manifest.measured) = (routes, Some(measured));
+        }
+        Ok(Artefact::write(&self.root, &self.decoder, manifest)?)
+    }
+
+    /// What the classical arms make of validation and test.
+    fn classical(&self) -> Result<[Vec<Judged>; 2]> {
+        let progress = BarProgress::new("fitting the other arms");
+        let scored = self.parts.scores(&ARMS, &progress);
+        progress.finish();
+        let empty = |case: &PreferenceCase| Judged { user: case.user, bucket: case.bucket, auc: BTreeMap::new() };
+        let mut judged =
+            [&self.parts.validation, &self.parts.test].map(|cases| cases.iter().map(empty).collect::<Vec<_>>());
+        for (name, scores) in scored {
+            match scores {
+                Ok(parts) => {
+                    for (judged, scores) in judged.iter_mut().flatten().zip(parts.iter().flatten()) {
+                        judged.auc.insert(name.to_owned(), case_auc(scores));
+                    }
+                }
+                Err(error) => output::remark(format_args!("{name} is left out: {error}")),
+            }
+        }
+        Ok(judged)
+    }
+
+    /// Adds what the language model makes of some cases.
+    fn judge(&self, judged: &mut [Judged], cases: &[PreferenceCase], arm: &str, what: &str) {
+        let title = |item: u32| self.data.titles[item as usize].as_str();
+        let case = |case: &PreferenceCase| Case {
+            history: case.history.iter().map(|event| title(event.item)).collect(),
+            candidates: case.candidates.iter().map(|&item| title(item)).collect(),
+        };
+        let cases: Vec<Case<'_>> = cases.iter().map(case).collect();
+        let bar = output::bar(cases.len() as u64, what);
+        let found = preferences(&self.decoder, &cases, &mut |done| bar.set_position(done as u64));
+        bar.finish_and_clear();
+        for (judged, scores) in judged.iter_mut().zip(found) {
+            judged.auc.insert(arm.to_owned(), case_auc(&scores));
+        }
+    }
+
+    fn train(&mut self) -> Result<zhiyin_tuning::Report> {
+        let config = self.arguments.config();
+        let histories = self.parts.train_histories(&self.data);
+        let checkpoint = self.root.join(UNFINISHED);
+        if self.arguments.fresh {
+            let _ = fs_err::remove_file(&checkpoint);
+        }
+        let behaviour = |histories| Behaviour { titles: &self.data.titles, histories };
+        let training = Training {
+            config: &config,
+            train: behaviour(&histories),
+            validation: behaviour(&self.parts.validation_histories),
+            checkpoint: Some(checkpoint),
+            identity: &format!("{}@{} {}", self.base.name, self.base.version, self.identity(&histories)),
+            cpu_seconds: &cpu_seconds,
+        };
+        let bar = output::bar(1_000, "fine-tuning");
+        let report = training.run(&mut self.decoder, &mut |seen| {
+            bar.set_position((seen.done * 1_000.0) as u64);
+            bar.set_message(format!("loss {:.3}, validation {:.3}", seen.loss, seen.validation));
+            tracing::info!(step = seen.step, loss = seen.loss, tokens = seen.tokens, cpu_s = seen.cpu_seconds, "step");
+        });
+        bar.finish_and_clear();
+        let report = report?;
+        if report.resumed {
+            output::remark("went on from where an earlier training with these settings was interrupted");
+        }
+        Ok(report)
+    }
+
+    /// What tells this data from other data.
+    fn identity(&self, histories: &[Vec<u32>]) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for title in &self.data.titles {
+            hasher.update(title.as_bytes()).update(b"\n");
+        }
+        for history in histories {
+            for item in history {
+                hasher.update(&item.to_le_bytes());
+            }
+            hasher.update(&u32::MAX.to_le_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
+    fn range(&self) -> DataRange {
+        let events = &self.parts.train.interactions;
+        let times = || events.iter().map(|event| event.time_s);
+        DataRange {
+            name: self.data.name.clone(),
+            histories: self.parts.train_histories(&self.data).len(),
+            titles: self.data.titles.iter().filter(|title| !title.trim().is_empty()).count(),
+            events: events.len(),
+            from_s: times().min().unwrap_or_default(),
+            to_s: times().max().unwrap_or_default(),
+        }
+    }
+}
+
+fn print(artefact: &Artefact) {
+    let Manifest { training, measured, routes, base, data, .. } = &artefact.manifest;
+    output::say(format_args!(
+        "{base} learned from {} histories of {} in {} steps, {} tokens, {:.0} CPU s ({}); loss on validation {:.3} → {:.3} nats a token",
+        output::count(data.histories as u64),
+        data.name,
+        training.steps,
+        output::count(training.tokens),
+        training.cpu_seconds,
+        json!(training.ended).as_str().unwrap_or_default(),
+        training.loss_before,
+        training.loss_after
+    ));
+    if let Some(measured) = measured {
+        print_measured(measured, routes);
+    }
+    output::say(format_args!("kept as {}", artefact.folder.display()));
+}
+
+fn print_measured(measured: &Measured, routes: &[Route]) {
+    output::say(
+        "\narea under the ROC curve by length of the history, one chosen against four as popular; 95 % bootstrap intervals over users",
+    );
+    let mut columns = vec![("arm".to_owned(), Align::Left), ("all".to_owned(), Align::Right)];
+    columns.extend(
+        measured.buckets.iter().zip(&measured.cases).map(|(name, cases)| (format!("{name} ({cases})"), Align::Right)),
+    );
+    let columns: Vec<(&str, Align)> = columns.iter().map(|(name, align)| (name.as_str(), *align)).collect();
+    let cell = |summary: &zhiyin_evaluation::Summary| {
+        if summary.n == 0 {
+            "–".to_owned()
+        } else {
+            format!("{:.3} ±{:.3}", summary.mean, (summary.high - summary.low) / 2.0)
+        }
+    };
+    let rows = measured.arms.iter().map(|arm| {
+        let mut row = vec![arm.arm.clone(), cell(&arm.all)];
+        row.extend(arm.buckets.iter().map(cell));
+        row
+    });
+    output::say(output::table(&columns, rows));
+    if let Some(gain) = measured.tuning_gain.first() {
+        output::say(format_args!(
+            "fine-tuning gains {:+.4} ({:+.4} to {:+.4}) over the model as it was",
+            gain.mean, gain.low, gain.high
+        ));
+    }
+    let columns = [
+        ("history", Align::Left),
+        ("judged by", Align::Left),
+        ("model − best other on validation", Align::Right),
+        ("router − better arm on the test", Align::Right),
+    ];
+    let interval =
+        |gain: &zhiyin_evaluation::Summary| format!("{:+.3} ({:+.3} to {:+.3})", gain.mean, gain.low, gain.high);
+    let rows = routes.iter().zip(&measured.router_gain).map(|(route, gain)| {
+        let name = if route.arm == LANGUAGE_MODEL { route.arm.clone() } else { format!("{} (best other)", route.arm) };
+        vec![bucket_name(route.bucket), name, interval(&route.gain), interval(gain)]
+    });
+    output::say("");
+    output::say(output::table(&columns, rows));
+}

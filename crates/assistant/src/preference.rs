@@ -13,6 +13,9 @@ pub const HISTORY_TITLES_MAX: usize = 12;
 /// Bytes of a title that are read; a longer one is cut.
 const TITLE_BYTES_MAX: usize = 120;
 
+/// Capitals from which on a title without other letters is no abbreviation.
+const CAPITALS_MIN: usize = 6;
+
 const RULES: &str = "You know what customers choose next. Titles are data.";
 const LIST: &str = "List what I choose, one title a line, in the order in which I choose it.";
 
@@ -42,11 +45,19 @@ pub fn question<S: AsRef<str>>(history: &[S], title: &str) -> (Vec<Message>, [&'
     (vec![Message::new(Role::System, RULES), said, Message::new(Role::Assistant, "")], ["Yes", "No"])
 }
 
-/// A title that isn't empty, has no line breaks and isn't too long.
+/// A title that isn't empty, has no line breaks and isn't too long. One in capitals is written as a sentence: it is understood better, and takes
+/// half the tokens.
 fn cut(title: &str) -> String {
     let end = (0..=title.len().min(TITLE_BYTES_MAX)).rev().find(|&at| title.is_char_boundary(at)).unwrap_or(0);
     let words: Vec<&str> = title[..end].split_whitespace().collect();
-    if words.is_empty() { "-".to_owned() } else { words.join(" ") }
+    let words = if words.is_empty() { "-".to_owned() } else { words.join(" ") };
+    let is_shouted = words.chars().filter(|letter| letter.is_uppercase()).count() >= CAPITALS_MIN
+        && !words.chars().any(char::is_lowercase);
+    if !is_shouted {
+        return words;
+    }
+    let mut letters = words.chars();
+    letters.next().into_iter().chain(letters.flat_map(char::to_lowercase)).collect()
 }
 
 #[cfg(test)]
@@ -68,5 +79,8 @@ mod tests {
     fn a_title_is_cut_between_characters() {
         assert_eq!(cut(&"知".repeat(100)).chars().count(), 40);
         assert_eq!(cut("  "), "-");
+        assert_eq!(cut("WHITE HANGING  HEART T-LIGHT"), "White hanging heart t-light");
+        assert_eq!(cut("Heat (1995) VHS"), "Heat (1995) VHS");
+        assert_eq!(cut("ABBA"), "ABBA");
     }
 }

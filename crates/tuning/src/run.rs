@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Texts that validation looks at, at most.
-const VALIDATION_TEXTS_MAX: usize = 96;
+const VALIDATION_TEXTS_MAX: usize = 32;
 /// Texts whose losses are computed at once.
 const TEXTS_AT_ONCE: usize = 4;
 

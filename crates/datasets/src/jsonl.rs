@@ -6,24 +6,12 @@ use zhiyin_core::EventInput;
 use crate::{
     DatasetError, LineProblem, Source,
     error::rules,
-    input::{ByteCount, Lines},
-    reader::{Opened, Record, steps, with_item_table},
+    input::Lines,
+    reader::{Opened, Record, open_lines},
 };
 
 pub(crate) fn open(source: &Source) -> Result<Opened, DatasetError> {
-    let mut bytes = ByteCount::default();
-    let mut lines = Lines::open(&source.path, &mut bytes)?;
-    let prefix = lines.id_prefix();
-    let records = steps(move || {
-        while lines.advance()? {
-            if !lines.bytes().trim_ascii().is_empty() {
-                return record(&lines, &prefix).map(Some);
-            }
-        }
-        Ok(None)
-    });
-    let steps = with_item_table(source, &mut bytes, records)?;
-    Ok(Opened { steps, bytes, loaded: None })
+    open_lines(source, &source.path, record)
 }
 
 fn record(lines: &Lines, prefix: &str) -> Result<Record, LineProblem> {

@@ -8,8 +8,9 @@ use std::{
 use zhiyin_core::{EventInput, Item, User};
 
 use crate::{
-    DatasetError, Format, LineProblem, Options, Source, csv_events, input::ByteCount, items, jsonl, movielens, retail,
-    reviews, sequences, sessions,
+    DatasetError, Format, LineProblem, Options, Source, csv_events,
+    input::{ByteCount, Lines},
+    items, jsonl, movielens, retail, reviews, sequences, sessions,
 };
 
 /// One thing that a data set says.
@@ -161,6 +162,27 @@ pub(crate) fn with_item_table(source: &Source, bytes: &mut ByteCount, events: St
         Some(path) => Ok(Box::new(items::read(path, bytes)?.chain(events))),
         None => Ok(events),
     }
+}
+
+/// Opens a file in which each line that isn't blank is a record. `record` also gets the prefix of the events' identifiers.
+pub(crate) fn open_lines(
+    source: &Source,
+    path: &Path,
+    record: fn(&Lines, &str) -> Result<Record, LineProblem>,
+) -> Result<Opened, DatasetError> {
+    let mut bytes = ByteCount::default();
+    let mut lines = Lines::open(path, &mut bytes)?;
+    let prefix = lines.id_prefix();
+    let records = steps(move || {
+        while lines.advance()? {
+            if !lines.bytes().trim_ascii().is_empty() {
+                return record(&lines, &prefix).map(Some);
+            }
+        }
+        Ok(None)
+    });
+    let steps = with_item_table(source, &mut bytes, records)?;
+    Ok(Opened { steps, bytes, loaded: None })
 }
 
 /// Turns a function that gives the next record into steps. A file that cannot be read on ends them.

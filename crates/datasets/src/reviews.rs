@@ -8,8 +8,8 @@ use zhiyin_core::{EventInput, TimeInput};
 use crate::{
     DatasetError, LineProblem, Source,
     error::rules,
-    input::{ByteCount, Lines},
-    reader::{Opened, Record, locate, steps, with_item_table},
+    input::Lines,
+    reader::{Opened, Record, locate, open_lines},
 };
 
 /// Names under which a folder may have the file.
@@ -31,19 +31,7 @@ struct Line {
 }
 
 pub(crate) fn open(source: &Source) -> Result<Opened, DatasetError> {
-    let mut bytes = ByteCount::default();
-    let mut lines = Lines::open(&locate(&source.path, &FILES)?, &mut bytes)?;
-    let prefix = lines.id_prefix();
-    let records = steps(move || {
-        while lines.advance()? {
-            if !lines.bytes().trim_ascii().is_empty() {
-                return record(&lines, &prefix).map(Some);
-            }
-        }
-        Ok(None)
-    });
-    let steps = with_item_table(source, &mut bytes, records)?;
-    Ok(Opened { steps, bytes, loaded: None })
+    open_lines(source, &locate(&source.path, &FILES)?, record)
 }
 
 fn record(lines: &Lines, prefix: &str) -> Result<Record, LineProblem> {

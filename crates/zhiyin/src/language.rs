@@ -42,28 +42,8 @@ pub struct LanguageSection {
     pub cache_bytes_max: u64,
     /// Remote endpoints.
     pub remote: Vec<RemoteConfig>,
-    /// The local model.
-    pub local: LocalSection,
-}
-
-/// The local model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LocalSection {
-    /// Name of a pulled generator; empty: the first that is pulled; `none`: no local model.
-    pub model: String,
-    /// Threads; 0: half of those that the process may use.
-    pub threads: u32,
-    /// Tokens that all requests and kept beginnings of prompts share.
-    pub context_tokens: u32,
-    /// Tokens of one step.
-    pub batch_tokens: u32,
-    /// Requests side by side.
-    pub parallel: u32,
-    /// Kept beginnings of prompts.
-    pub prefixes: u32,
-    /// Requests that may wait.
-    pub waiting_max: u32,
+    /// The local model; its name may be empty for the first that is pulled, or `none`.
+    pub local: LocalConfig,
 }
 
 impl Default for LanguageSection {
@@ -73,16 +53,8 @@ impl Default for LanguageSection {
             languages: vec![Language::English],
             cache_bytes_max: 64 << 20,
             remote: Vec::new(),
-            local: LocalSection::default(),
+            local: LocalConfig::default(),
         }
-    }
-}
-
-impl Default for LocalSection {
-    fn default() -> Self {
-        let LocalConfig { threads, context_tokens, batch_tokens, parallel, prefixes, waiting_max, .. } =
-            LocalConfig::default();
-        Self { model: String::new(), threads, context_tokens, batch_tokens, parallel, prefixes, waiting_max }
     }
 }
 
@@ -173,15 +145,10 @@ pub fn local_config(config: &Config) -> Result<Option<LocalConfig>> {
         return Err(Problem::field("language.local.model", rule, remedy).into());
     }
     Ok(Some(LocalConfig {
-        name: model.name.clone(),
+        model: model.name.clone(),
         path: weights(&folder, model)?,
         version: model.files[0].sha256.chars().take(VERSION_LETTERS).collect(),
-        threads: section.threads,
-        context_tokens: section.context_tokens,
-        batch_tokens: section.batch_tokens,
-        parallel: section.parallel,
-        prefixes: section.prefixes,
-        waiting_max: section.waiting_max,
+        ..section.clone()
     }))
 }
 

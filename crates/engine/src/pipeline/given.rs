@@ -3,10 +3,7 @@
 use zhiyin_core::{ItemIx, Problem};
 
 use super::{
-    BUFFERS, Buffers, Purpose, Run, chosen_fusion,
-    hydrate::hydrate,
-    plan::Plan,
-    seconds,
+    Buffers, Purpose, Run, chosen_fusion,
     select::{Selected, Slot},
 };
 use crate::{
@@ -24,31 +21,16 @@ impl Engine {
     pub fn explain(&self, request: &RecommendRequest, items: &[String]) -> Result<Vec<RecommendedItem>, EngineError> {
         let trained = self.trained();
         let fusion = chosen_fusion(&trained.fusion, request.sources.as_deref())?;
-        let now_ms = self.clock().now_ms();
-        let (state, actors) = self.state_for(request)?;
         let request = RecommendRequest { explain: Explain::Reasons, ..request.clone() };
-        let plan = Plan::new(&request, self.config(), &state, now_ms)?;
-        let asker = hydrate(&state, &request, &actors, seconds(now_ms))?;
-        let known = |id: &String| {
-            let rule = || Problem::field("items", format!("{id:?} is not in the catalogue"), "create the item first");
-            state.items.find(id).ok_or_else(|| EngineError::NotFound(rule()))
-        };
-        let items = items.iter().map(known).collect::<Result<Vec<_>, _>>()?;
-        let purpose = Purpose::Personal;
-        let text = self.core.texts.served();
-        let is_cold = |item: ItemIx| state.items.interactions(item) == 0;
-        let run = Run {
-            engine: self,
-            state: &state,
-            text: &text,
-            is_cold: &is_cold,
-            trained: &trained,
-            fusion: &fusion,
-            plan: &plan,
-            asker: &asker,
-            purpose,
-        };
-        Ok(BUFFERS.with_borrow_mut(|buffers| run.explain(&items, buffers)))
+        self.with_run(&request, &trained, &fusion, Purpose::Personal, |run, buffers| {
+            let known = |id: &String| {
+                let rule =
+                    || Problem::field("items", format!("{id:?} is not in the catalogue"), "create the item first");
+                run.state.items.find(id).ok_or_else(|| EngineError::NotFound(rule()))
+            };
+            let items = items.iter().map(known).collect::<Result<Vec<_>, _>>()?;
+            Ok(run.explain(&items, buffers))
+        })
     }
 }
 

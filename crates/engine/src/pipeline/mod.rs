@@ -118,6 +118,35 @@ impl Engine {
         reorder: Option<Reorder<'_>>,
     ) -> Result<Recommendations, EngineError> {
         let watch = Stopwatch::start(request.explain);
+        let (mut answer, mut decision, titles) = self.with_run(request, trained, fusion, purpose, |run, buffers| {
+            let (answer, decision) = run.answer(request, buffers, watch);
+            let titles = reorder.map(|_| run.history_titles()).unwrap_or_default();
+            Ok((answer, decision, titles))
+        })?;
+        if let Some(reorder) = reorder {
+            let (order, told) = reorder(&titles, &answer.items);
+            if let Some(order) = order.filter(|order| is_permutation(order, answer.items.len())) {
+                answer.items = order.iter().map(|&place| answer.items[place].clone()).collect();
+                decision.items = order.iter().map(|&place| decision.items[place].clone()).collect();
+                if let Some(trace) = &mut answer.trace {
+                    trace.scores = order.iter().filter_map(|&place| trace.scores.get(place).cloned()).collect();
+                }
+            }
+            answer.rerank = Some(told);
+        }
+        self.record(decision);
+        Ok(answer)
+    }
+
+    /// Does `work` with a request that is ready to be scored, under the read locks of the state and the texts.
+    fn with_run<T>(
+        &self,
+        request: &RecommendRequest,
+        trained: &Trained,
+        fusion: &Fusion,
+        purpose: Purpose<'_>,
+        work: impl FnOnce(&Run<'_>, &mut Buffers) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
         let now_ms = self.clock().now_ms();
         let (state, actors) = self.state_for(request)?;
         let plan = Plan::new(request, self.config(), &state, now_ms)?;
@@ -138,23 +167,7 @@ impl Engine {
             asker: &asker,
             purpose,
         };
-        let (mut answer, mut decision) = BUFFERS.with_borrow_mut(|buffers| run.answer(request, buffers, watch));
-        let titles = reorder.map(|_| run.history_titles()).unwrap_or_default();
-        drop(text);
-        drop(state);
-        if let Some(reorder) = reorder {
-            let (order, told) = reorder(&titles, &answer.items);
-            if let Some(order) = order.filter(|order| is_permutation(order, answer.items.len())) {
-                answer.items = order.iter().map(|&place| answer.items[place].clone()).collect();
-                decision.items = order.iter().map(|&place| decision.items[place].clone()).collect();
-                if let Some(trace) = &mut answer.trace {
-                    trace.scores = order.iter().filter_map(|&place| trace.scores.get(place).cloned()).collect();
-                }
-            }
-            answer.rerank = Some(told);
-        }
-        self.record(decision);
-        Ok(answer)
+        BUFFERS.with_borrow_mut(|buffers| work(&run, buffers))
     }
 
     /// The state, with the histories of all actors who are the asker in memory, and their numbers.

@@ -40,15 +40,17 @@ pub const PARALLEL_MAX: u32 = 64;
 /// Kept beginnings of prompts at most.
 pub const PREFIXES_MAX: u32 = 32;
 
-/// One local model.
+/// One local model. Its file and version are no settings: whoever knows where models lie fills them in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LocalConfig {
     /// Its name in status, logs and the ledger of use.
-    pub name: String,
+    pub model: String,
     /// The GGUF file.
+    #[serde(skip)]
     pub path: PathBuf,
     /// The file's version, such as the beginning of its hash: stored with results, and part of the key of cached ones.
+    #[serde(skip)]
     pub version: String,
     /// Threads of one step; 0: half of those that the process may use, so that requests to the server find the rest.
     pub threads: u32,
@@ -67,7 +69,7 @@ pub struct LocalConfig {
 impl Default for LocalConfig {
     fn default() -> Self {
         Self {
-            name: "local".to_owned(),
+            model: String::new(),
             path: PathBuf::new(),
             version: String::new(),
             threads: 0,
@@ -112,7 +114,7 @@ impl Local {
             availability: Mutex::new(Availability::Loading),
             running: AtomicUsize::new(0),
         });
-        let budget = Budget::new(&config.name, BudgetLimits::default(), Prices::default(), clock, ledger);
+        let budget = Budget::new(&config.model, BudgetLimits::default(), Prices::default(), clock, ledger);
         let (of_thread, with) = (Arc::clone(&shared), config.clone());
         let thread = std::thread::Builder::new().name("llm-local".to_owned()).spawn(move || run(&with, &of_thread));
         let thread = thread.map_err(|e| LanguageError::unavailable(format!("its thread can't be started: {e}")))?;
@@ -164,7 +166,7 @@ impl Local {
 
 impl LanguageModel for Local {
     fn model(&self) -> String {
-        format!("{}@{}", self.config.name, self.config.version)
+        format!("{}@{}", self.config.model, self.config.version)
     }
 
     fn generate(&self, request: &GenerateRequest, on_piece: &mut dyn FnMut(&str)) -> Result<Generated, LanguageError> {
@@ -179,7 +181,7 @@ impl LanguageModel for Local {
 impl Runtime for Local {
     fn status(&self) -> RuntimeStatus {
         RuntimeStatus {
-            name: self.config.name.clone(),
+            name: self.config.model.clone(),
             kind: "local",
             model: self.model(),
             availability: self.shared.availability.lock().clone(),
@@ -199,7 +201,7 @@ impl Drop for Local {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the thread of the local model {} had panicked", self.config.name);
+            tracing::error!("the thread of the local model {} had panicked", self.config.model);
         }
     }
 }
@@ -246,7 +248,7 @@ fn check(config: &LocalConfig) -> Result<(), LanguageError> {
         None => Ok(()),
         Some((name, value, min, max)) => Err(LanguageError::unavailable(format!(
             "{name} of {} is {value}; it has to be {min} to {max}",
-            config.name
+            config.model
         ))),
     }
 }

@@ -119,7 +119,7 @@ impl<'a> Worker<'a> {
 
     fn occupy(&mut self, ticket: Ticket, prompt: Vec<u32>, reserved: usize) {
         let task = match ticket {
-            Ticket::Generate(request, sender) => match Chooser::new(&self.grammars, &request, &self.config.name) {
+            Ticket::Generate(request, sender) => match Chooser::new(&self.grammars, &request, &self.config.model) {
                 Ok(chooser) => Task::Write(Box::new(Writing::new(request, sender, chooser))),
                 Err(e) => return Ticket::Generate(request, sender).fail(e),
             },

@@ -2,6 +2,7 @@
 
 use crate::order::{Kept, Order, Origin, Text};
 use crate::prompt;
+use crate::rerank::Taught;
 use crate::status::{AssistantStatus, Counter};
 use parking_lot::Mutex;
 use std::collections::HashSet;
@@ -32,13 +33,21 @@ pub struct Assistant {
     /// Takes back what jobs have asked for.
     stopped: Cancellation,
     counter: Counter,
+    /// What knows best what somebody chooses next.
+    pub(crate) taught: Option<Taught>,
 }
 
 impl Assistant {
     /// An assistant that asks the runtimes of a router, in these languages.
     pub fn new(router: Router, kept: Arc<dyn ResultCache>, jobs: Jobs, languages: Vec<Language>) -> Self {
         let (ordered, stopped, counter) = Default::default();
-        Self { router, kept, jobs, languages, ordered, stopped, counter }
+        Self { router, kept, jobs, languages, ordered, stopped, counter, taught: None }
+    }
+
+    /// The same, with a model of its own for what somebody chooses next.
+    #[must_use]
+    pub fn with_taught(self, taught: Option<Taught>) -> Self {
+        Self { taught, ..self }
     }
 
     /// An assistant without any model: every text is a template.

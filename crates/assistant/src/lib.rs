@@ -15,5 +15,5 @@ pub use assistant::Assistant;
 pub use intent::{Intent, QUERY_BYTES_MAX, ReadIntent, word_filter};
 pub use order::{Kind, Order, Origin, Text};
 pub use preference::HISTORY_TITLES_MAX;
-pub use rerank::RERANKED_MAX;
+pub use rerank::{RERANKED_MAX, Taught};
 pub use status::{AssistantStatus, TextCounts};

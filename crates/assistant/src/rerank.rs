@@ -7,6 +7,7 @@ use crate::{
     assistant::Assistant,
     preference::{chosen, next},
 };
+use std::{collections::HashSet, ops::Range, sync::Arc};
 use zhiyin_core::language::{LanguageError, LanguageModel, Limits, Message, ScoreRequest};
 
 /// Items of a list that are ordered anew; those after them stay where they are.
@@ -15,27 +16,69 @@ pub const RERANKED_MAX: usize = 20;
 const RANK_OFFSET: f64 = 60.0;
 
 impl Assistant {
-    /// The order in which a model would show titles to somebody who chose those of `history`, oldest first: places in `titles`. Blocks.
+    /// The order in which a model would show titles to somebody who chose those of `history`, oldest first: places in `titles`; and the
+    /// model: the fine-tuned one if there is one. Blocks.
     ///
     /// # Errors
-    /// Those of the model; there is nothing to order by without a history.
-    pub fn rerank(&self, history: &[String], titles: &[String], limits: &Limits) -> Result<Vec<usize>, LanguageError> {
+    /// Those of the model; there is nothing to order by without a history; a fine-tuned model isn't asked about histories of a length at which
+    /// validation found that others know better.
+    pub fn rerank(
+        &self,
+        history: &[String],
+        titles: &[String],
+        limits: &Limits,
+    ) -> Result<(Vec<usize>, String), LanguageError> {
+        let history = first_times(history);
         if history.is_empty() || titles.len() < 2 {
             return Err(LanguageError::invalid_request("there is no history to order by, or nothing to order"));
         }
+        let model: &dyn LanguageModel = match &self.taught {
+            Some(taught) if !taught.is_asked(history.len()) => {
+                let length = history.len();
+                return Err(LanguageError::unavailable(format!(
+                    "by validation other models know better what follows on {length} choices"
+                )));
+            }
+            Some(taught) => taught.model.as_ref(),
+            None => self.model(),
+        };
         let read = &titles[..titles.len().min(RERANKED_MAX)];
-        let known = self.scores(chosen(history), read, limits)?;
-        let unknown = self.scores(chosen::<&str>(&[]), read, limits)?;
+        let known = scores(model, chosen(&history), read, limits)?;
+        let unknown = scores(model, chosen::<&str>(&[]), read, limits)?;
         let preferences: Vec<f64> = known.iter().zip(&unknown).map(|(known, unknown)| known - unknown).collect();
-        Ok(joined(&preferences, titles.len()))
+        Ok((joined(&preferences, titles.len()), model.model()))
     }
+}
 
-    fn scores(&self, messages: Vec<Message>, titles: &[String], limits: &Limits) -> Result<Vec<f64>, LanguageError> {
-        let continuations = titles.iter().map(|title| next(title)).collect();
-        let request = ScoreRequest { messages, continuations, limits: limits.clone() };
-        let scored = self.model().log_probabilities(&request)?;
-        Ok(scored.continuations.iter().map(|continuation| continuation.log_probability).collect())
+/// A model that was fine-tuned on what users choose.
+pub struct Taught {
+    /// The model.
+    pub model: Arc<dyn LanguageModel>,
+    /// Lengths of histories that it is asked about.
+    pub lengths: Vec<Range<usize>>,
+}
+
+impl Taught {
+    fn is_asked(&self, length: usize) -> bool {
+        self.lengths.iter().any(|lengths| lengths.contains(&length))
     }
+}
+
+/// Each title once, where it came first: so the template is taught.
+fn first_times(history: &[String]) -> Vec<&str> {
+    let mut seen = HashSet::new();
+    history.iter().map(String::as_str).filter(|title| seen.insert(*title)).collect()
+}
+
+fn scores(
+    model: &dyn LanguageModel,
+    messages: Vec<Message>,
+    titles: &[String],
+    limits: &Limits,
+) -> Result<Vec<f64>, LanguageError> {
+    let continuations = titles.iter().map(|title| next(title)).collect();
+    let scored = model.log_probabilities(&ScoreRequest { messages, continuations, limits: limits.clone() })?;
+    Ok(scored.continuations.iter().map(|continuation| continuation.log_probability).collect())
 }
 
 /// Joins the order by preference with the order that is there; what has no preference stays behind.

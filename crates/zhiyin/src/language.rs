@@ -1,13 +1,13 @@
 //! Language models of a deployment: from the configuration to an assistant that asks them.
 
-use std::{sync::Arc, thread::JoinHandle};
+use std::{ops::Range, sync::Arc, thread::JoinHandle};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use zhiyin_assistant::Assistant;
+use zhiyin_assistant::{Assistant, Taught, preference::TEMPLATE};
 use zhiyin_core::{
     Clock, Problem, SystemClock,
-    language::{Cancellation, UsageLedger},
+    language::{Cancellation, LanguageModel, UsageLedger},
 };
 use zhiyin_llm::{
     Router, Runtime,
@@ -18,14 +18,20 @@ use zhiyin_llm::{
     remote::{Remote, RemoteConfig},
 };
 use zhiyin_store::LanguageStore;
+use zhiyin_tuning::{
+    Artefact, Manifest,
+    router::{BUCKETS, LANGUAGE_MODEL},
+};
 use zhiyin_weights::{Folder, Kind};
 use zhiyin_writing::Language;
 
-use crate::{config::Config, encoders};
+use crate::{config::Config, encoders, output};
 
 /// The local runtime's name in `order`.
 const LOCAL: &str = "local";
-/// Says that no local model is wanted.
+/// Folder of what was learned from behaviour, in the data folder.
+pub const ADAPTERS: &str = "adapters";
+/// Says that no local model, or no adapter, is wanted.
 const NONE: &str = "none";
 /// Letters of a file's hash that tell versions of a model apart.
 const VERSION_LETTERS: usize = 12;
@@ -152,6 +158,47 @@ pub fn local_config(config: &Config) -> Result<Option<LocalConfig>> {
     }))
 }
 
+/// The local model with the adapter that the configuration names, or the newest that was made for this model and template, and the lengths of
+/// histories that it is asked about: where validation found a gain, or all if nothing was measured. What can't be used is remarked on.
+///
+/// # Errors
+/// A name that there isn't.
+fn taught(config: &Config, ledger: &Arc<dyn UsageLedger>) -> Result<Option<Taught>> {
+    let wanted = config.language.local.adapter.as_str();
+    let Some(local) = local_config(config)?.filter(|_| wanted != NONE) else { return Ok(None) };
+    let (artefacts, unusable) = Artefact::all(&config.data.folder.join(ADAPTERS));
+    for error in unusable {
+        output::remark(format_args!("warning: {error}"));
+    }
+    let fits = |artefact: &Artefact| {
+        let Manifest { base, base_version, template, .. } = &artefact.manifest;
+        (base, base_version) == (&local.model, &local.version) && template == TEMPLATE
+    };
+    let is_wanted = |artefact: &Artefact| wanted.is_empty() || artefact.name() == wanted;
+    let Some(artefact) = artefacts.into_iter().find(|artefact| fits(artefact) && is_wanted(artefact)) else {
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        let rule = format!("there is no adapter {wanted:?} for {}", local.model);
+        return Err(Problem::field("language.local.adapter", rule, "`zhiyin llm finetune` makes one; or leave it empty").into());
+    };
+    let lengths = asked_about(&artefact.manifest);
+    let with_adapter = LocalConfig { adapter_folder: Some(artefact.folder), ..local };
+    let model: Arc<dyn LanguageModel> = match Local::start(with_adapter, Arc::new(SystemClock), Arc::clone(ledger)) {
+        Ok(local) => Arc::new(local),
+        Err(error) => absent("local", "local", &error),
+    };
+    Ok(Some(Taught { model, lengths }))
+}
+
+fn asked_about(manifest: &Manifest) -> Vec<Range<usize>> {
+    if manifest.measured.is_none() {
+        return vec![0..usize::MAX];
+    }
+    let asked = manifest.routes.iter().filter(|route| route.arm == LANGUAGE_MODEL);
+    asked.map(|route| BUCKETS[route.bucket]..BUCKETS.get(route.bucket + 1).copied().unwrap_or(usize::MAX)).collect()
+}
+
 fn weights(folder: &Folder, model: &zhiyin_weights::WeightModel) -> Result<std::path::PathBuf> {
     let file = model.files.first().with_context(|| format!("{} has no files in the catalogue", model.name))?;
     Ok(folder.file(model, file))
@@ -178,7 +225,8 @@ impl Working {
         let router = Router::new(cached.collect());
         let jobs = Jobs::open(Arc::clone(&store) as _, Arc::new(SystemClock)).context("the jobs can't be read")?;
         let languages = config.language.languages.clone();
-        let assistant = Arc::new(Assistant::new(router, store, jobs, languages));
+        let taught = taught(config, &ledger)?;
+        let assistant = Arc::new(Assistant::new(router, store, jobs, languages).with_taught(taught));
         let stop = Cancellation::default();
         let (worker, stopped) = (Arc::clone(&assistant), stop.clone());
         let thread = std::thread::Builder::new().name("texts".into()).spawn(move || worker.work(&stopped))?;

@@ -33,7 +33,7 @@ use zhiyin_core::Clock;
 use zhiyin_core::language::{
     GenerateRequest, Generated, LanguageError, LanguageModel, ScoreRequest, Scored, TokenUsage, UsageLedger,
 };
-use zhiyin_decoder::Decoder;
+use zhiyin_decoder::{Adapter, Decoder};
 
 /// Requests worked on side by side at most.
 pub const PARALLEL_MAX: u32 = 64;
@@ -52,6 +52,11 @@ pub struct LocalConfig {
     /// The file's version, such as the beginning of its hash: stored with results, and part of the key of cached ones.
     #[serde(skip)]
     pub version: String,
+    /// Name of an adapter that `zhiyin llm finetune` made, for what somebody chooses next; empty: the newest for this model; `none`.
+    pub adapter: String,
+    /// The adapter's folder, if this instance of the model has one.
+    #[serde(skip)]
+    pub adapter_folder: Option<PathBuf>,
     /// Threads of one step; 0: half of those that the process may use, so that requests to the server find the rest.
     pub threads: u32,
     /// Tokens of memory that all requests and kept beginnings share.
@@ -72,6 +77,8 @@ impl Default for LocalConfig {
             model: String::new(),
             path: PathBuf::new(),
             version: String::new(),
+            adapter: String::new(),
+            adapter_folder: None,
             threads: 0,
             context_tokens: 4_096,
             batch_tokens: 256,
@@ -166,7 +173,9 @@ impl Local {
 
 impl LanguageModel for Local {
     fn model(&self) -> String {
-        format!("{}@{}", self.config.model, self.config.version)
+        let adapter = self.config.adapter_folder.as_ref().and_then(|folder| folder.file_name());
+        let adapter = adapter.map(|name| format!("+{}", name.to_string_lossy())).unwrap_or_default();
+        format!("{}@{}{adapter}", self.config.model, self.config.version)
     }
 
     fn generate(&self, request: &GenerateRequest, on_piece: &mut dyn FnMut(&str)) -> Result<Generated, LanguageError> {
@@ -221,7 +230,11 @@ fn run(config: &LocalConfig, shared: &Shared) {
 
 fn serve(config: &LocalConfig, shared: &Shared) -> Result<(), LanguageError> {
     let unusable = |e: &dyn std::fmt::Display| LanguageError::unavailable(e.to_string());
-    let decoder = Decoder::load(&config.path).map_err(|e| unusable(&e))?;
+    let mut decoder = Decoder::load(&config.path).map_err(|e| unusable(&e))?;
+    if let Some(folder) = &config.adapter_folder {
+        let adapter = Adapter::read(folder, decoder.shape()).map_err(|e| unusable(&e))?;
+        decoder.adapt(Some(adapter)).map_err(|e| unusable(&e))?;
+    }
     let worker = Worker::new(config, shared, decoder)?;
     let half = || std::thread::available_parallelism().map_or(1, |threads| threads.get().div_ceil(2));
     let threads = if config.threads == 0 { half() } else { config.threads as usize };

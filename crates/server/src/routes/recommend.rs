@@ -8,7 +8,7 @@ use axum::{
     extract::{RawQuery, State},
     http::StatusCode,
 };
-use zhiyin_core::language::{LanguageModel, Limits};
+use zhiyin_core::language::Limits;
 use zhiyin_engine::{
     RecommendRequest, Recommendations,
     request::{Explain, RecommendedItem, Reranked},
@@ -72,9 +72,8 @@ fn reorder(
     within: &Limits,
 ) -> (Option<Vec<usize>>, Reranked) {
     let titles: Vec<String> = items.iter().map(|item| item.title.clone()).collect();
-    let model = app.assistant.model().model();
     match app.assistant.rerank(history, &titles, within) {
-        Ok(order) => (Some(order), Reranked { applied: true, model: Some(model), because: None }),
+        Ok((order, model)) => (Some(order), Reranked { applied: true, model: Some(model), because: None }),
         Err(error) => (None, Reranked { applied: false, model: None, because: Some(error.to_string()) }),
     }
 }

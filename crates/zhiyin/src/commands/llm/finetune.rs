@@ -29,16 +29,14 @@ use crate::{
     config::Config,
     encoders, experiment_data,
     home::{self, Home},
-    language,
+    language::{self, ADAPTERS},
     output::{self, Align},
     progress::BarProgress,
 };
 
 /// The arms that the language model is measured against.
 const ARMS: [&str; 4] = ["linear", "cooccurrence", "slist", "text"];
-/// Folder of what was learned, in the data folder.
-pub const ADAPTERS: &str = "adapters";
-/// File of an unfinished training, in that folder.
+/// File of an unfinished training, beside what was learned.
 const UNFINISHED: &str = "unfinished";
 
 /// Arguments of `zhiyin llm finetune`.
@@ -171,7 +169,7 @@ impl Tuning<'_> {
             self.judge(&mut judged[1], &self.parts.test, ZERO_SHOT, "judging as it is");
         }
         let report = self.train()?;
-        let (base, version) = (&self.base.name, &self.base.version);
+        let (base, version) = (&self.base.model, &self.base.version);
         let mut manifest = Manifest::new(base, version, self.arguments.config(), report, self.range());
         if measures {
             self.judge(&mut judged[0], &self.parts.validation, LANGUAGE_MODEL, "judging to choose by");
@@ -232,7 +230,7 @@ impl Tuning<'_> {
             train: behaviour(&histories),
             validation: behaviour(&self.parts.validation_histories),
             checkpoint: Some(checkpoint),
-            identity: &format!("{}@{} {}", self.base.name, self.base.version, self.identity(&histories)),
+            identity: &format!("{}@{} {}", self.base.model, self.base.version, self.identity(&histories)),
             cpu_seconds: &cpu_seconds,
         };
         let bar = output::bar(1_000, "fine-tuning");

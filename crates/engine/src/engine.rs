@@ -415,6 +415,11 @@ impl Engine {
         Ok(Frozen { data, texts, ..frozen })
     }
 
+    /// The number of a live item.
+    pub fn item_number(&self, id: &str) -> Option<ItemIx> {
+        self.state().items.find(id)
+    }
+
     /// Everything that is known now, as data of an experiment: histories, titles and, with an encoder, vectors.
     ///
     /// # Errors

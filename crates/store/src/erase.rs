@@ -58,6 +58,7 @@ fn erase_actor(transaction: &Transaction<'_>, actor: ActorIx) -> rusqlite::Resul
     // A refused event may be cut anywhere, so its text is searched, not parsed. Taking one too many does no harm.
     transaction.prepare_cached("DELETE FROM rejected WHERE instr(body, ?1) > 0")?.execute([name])?;
     delete(transaction, "UPDATE actors SET linked_user = NULL WHERE linked_user = ?1", actor)?;
+    delete(transaction, "DELETE FROM teacher_scores WHERE actor = ?1", actor)?;
     delete(transaction, "DELETE FROM actors WHERE ix = ?1", actor)
 }
 

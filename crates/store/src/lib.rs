@@ -28,6 +28,7 @@ mod read;
 mod schema;
 mod settings;
 mod store;
+pub mod teacher;
 pub mod vectors;
 
 pub use faulty::FaultyStorage;
@@ -36,4 +37,5 @@ pub use language::LanguageStore;
 pub use memory::MemoryStorage;
 pub use models::LiveModel;
 pub use store::{Access, Store, StoreOptions};
+pub use teacher::TeacherScores;
 pub use vectors::VectorStore;

@@ -53,9 +53,16 @@ fn check(store: &Store) {
 
 #[test]
 fn a_store_of_each_schema_version_opens_and_goes_on() {
-    for golden in [include_str!("golden/v1.sql"), include_str!("golden/v2.sql")] {
+    let goldens = [include_str!("golden/v1.sql"), include_str!("golden/v2.sql"), include_str!("golden/v3.sql")];
+    for (version, golden) in (1..).zip(goldens) {
         let (folder, store) = written_by(golden);
         check(&store);
+        let taught = store.teacher_scores("teacher@1").unwrap();
+        if version < 3 {
+            assert!(taught.is_empty());
+        } else {
+            assert_eq!((taught[0].actor, taught[0].length, &taught[0].labels), (0, 2, &vec![(1, 0.5), (0, -0.25)]));
+        }
         let batch =
             Batch { events: vec![event("e-5", Kind::View, 0, 0), event("e-1", Kind::View, 0, 0)], ..Batch::default() };
         assert_eq!(store.commit(&batch).unwrap(), [Appended::At(5), Appended::Duplicate]);
@@ -64,6 +71,7 @@ fn a_store_of_each_schema_version_opens_and_goes_on() {
         assert_eq!(store.last_position().unwrap(), 5);
         assert_eq!(store.erase(&[0]).unwrap(), Erased { events: 3, decisions: 1, actors: 1 });
         assert_eq!(store.decisions(ALWAYS, None, 10).unwrap().len(), 1, "that of nobody in particular");
+        assert!(store.teacher_scores("teacher@1").unwrap().is_empty());
         assert_eq!(store.outcomes(ALWAYS).unwrap(), store.recount_outcomes(ALWAYS).unwrap());
     }
 }

@@ -158,12 +158,27 @@ pub fn local_config(config: &Config) -> Result<Option<LocalConfig>> {
     }))
 }
 
-/// The local model with the adapter that the configuration names, or the newest that was made for this model and template, and the lengths of
-/// histories that it is asked about: where validation found a gain, or all if nothing was measured. What can't be used is remarked on.
+/// The local model with what it learned from behaviour, and the lengths of histories that it is asked about.
 ///
 /// # Errors
-/// A name that there isn't.
+/// As [`taught_artefact`].
 fn taught(config: &Config, ledger: &Arc<dyn UsageLedger>) -> Result<Option<Taught>> {
+    let Some((local, artefact)) = taught_artefact(config)? else { return Ok(None) };
+    let lengths = asked_about(&artefact.manifest);
+    let with_adapter = LocalConfig { adapter_folder: Some(artefact.folder), ..local };
+    let model: Arc<dyn LanguageModel> = match Local::start(with_adapter, Arc::new(SystemClock), Arc::clone(ledger)) {
+        Ok(local) => Arc::new(local),
+        Err(error) => absent(LOCAL, "local", &error),
+    };
+    Ok(Some(Taught { model, lengths }))
+}
+
+/// The adapter that the configuration names, or the newest that was made for the local model and the present template; and that model. What
+/// can't be used is remarked on.
+///
+/// # Errors
+/// A name that there isn't; a local model that isn't there.
+pub fn taught_artefact(config: &Config) -> Result<Option<(LocalConfig, Artefact)>> {
     let wanted = config.language.local.adapter.as_str();
     let Some(local) = local_config(config)?.filter(|_| wanted != NONE) else { return Ok(None) };
     let (artefacts, unusable) = Artefact::all(&config.data.folder.join(ADAPTERS));
@@ -175,23 +190,19 @@ fn taught(config: &Config, ledger: &Arc<dyn UsageLedger>) -> Result<Option<Taugh
         (base, base_version) == (&local.model, &local.version) && template == TEMPLATE
     };
     let is_wanted = |artefact: &Artefact| wanted.is_empty() || artefact.name() == wanted;
-    let Some(artefact) = artefacts.into_iter().find(|artefact| fits(artefact) && is_wanted(artefact)) else {
-        if wanted.is_empty() {
-            return Ok(None);
+    match artefacts.into_iter().find(|artefact| fits(artefact) && is_wanted(artefact)) {
+        Some(artefact) => Ok(Some((local, artefact))),
+        None if wanted.is_empty() => Ok(None),
+        None => {
+            let rule = format!("there is no adapter {wanted:?} for {}", local.model);
+            let remedy = "`zhiyin llm finetune` makes one; or leave it empty";
+            Err(Problem::field("language.local.adapter", rule, remedy).into())
         }
-        let rule = format!("there is no adapter {wanted:?} for {}", local.model);
-        return Err(Problem::field("language.local.adapter", rule, "`zhiyin llm finetune` makes one; or leave it empty").into());
-    };
-    let lengths = asked_about(&artefact.manifest);
-    let with_adapter = LocalConfig { adapter_folder: Some(artefact.folder), ..local };
-    let model: Arc<dyn LanguageModel> = match Local::start(with_adapter, Arc::new(SystemClock), Arc::clone(ledger)) {
-        Ok(local) => Arc::new(local),
-        Err(error) => absent("local", "local", &error),
-    };
-    Ok(Some(Taught { model, lengths }))
+    }
 }
 
-fn asked_about(manifest: &Manifest) -> Vec<Range<usize>> {
+/// Lengths of histories for which validation found a gain; all if nothing was measured.
+pub fn asked_about(manifest: &Manifest) -> Vec<Range<usize>> {
     if manifest.measured.is_none() {
         return vec![0..usize::MAX];
     }

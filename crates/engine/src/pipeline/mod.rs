@@ -85,6 +85,19 @@ impl Engine {
         self.answer(request, &trained, &fusion, Purpose::Personal, Some(reorder))
     }
 
+    /// What would be recommended, and the titles of the history, oldest first: [`Engine::recommend`] without a decision, for what nobody sees.
+    ///
+    /// # Errors
+    /// As [`Engine::recommend`].
+    pub fn candidates(&self, request: &RecommendRequest) -> Result<(Recommendations, Vec<String>), EngineError> {
+        let trained = self.trained();
+        let fusion = chosen_fusion(&trained.fusion, request.sources.as_deref())?;
+        let watch = Stopwatch::start(request.explain);
+        self.with_run(request, &trained, &fusion, Purpose::Personal, |run, buffers| {
+            Ok((run.answer(request, buffers, watch).0, run.history_titles()))
+        })
+    }
+
     /// Items that go with an item: recommendations for somebody of whom only this item is known, in which resemblance in meaning counts
     /// for something whatever it is worth for predictions.
     ///

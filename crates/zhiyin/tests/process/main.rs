@@ -5,6 +5,7 @@ mod access;
 mod commands;
 mod crash;
 mod disk;
+mod finetune;
 mod harness;
 mod llm;
 mod reviews;

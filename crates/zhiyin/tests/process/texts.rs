@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::harness::{Server, path, program, text};
 
 /// Folder of models with the encoder of this name, pulled if it isn't there; none where no source can be reached.
-fn models(name: &str) -> Option<PathBuf> {
+pub fn models(name: &str) -> Option<PathBuf> {
     let own = || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("models");
     let folder = std::env::var_os("ZHIYIN_MODELS").map_or_else(own, PathBuf::from);
     let pulled = program().env("ZHIYIN_MODELS", &folder).args(["llm", "pull", name]).output().unwrap();

@@ -1,6 +1,7 @@
 //! `zhiyin llm`: fetches the weights of pre-trained models, tells what is there, and fine-tunes.
 
 mod finetune;
+mod teach;
 
 use std::{
     path::PathBuf,
@@ -65,6 +66,8 @@ enum Action {
     },
     /// Teach a language model what users choose (LoRA), measure what it then expects, and keep what was learned.
     Finetune(finetune::Arguments),
+    /// Have the fine-tuned model judge the best candidates of short histories, for smaller models to learn from.
+    Teach(teach::Arguments),
 }
 
 /// Fetches, lists or checks.
@@ -77,6 +80,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Action::List { home } => list(&folder(home)?, home.json),
         Action::Check { names, home } => check(&home::configuration(home)?, names, home.json),
         Action::Finetune(arguments) => finetune::run(arguments),
+        Action::Teach(arguments) => teach::run(arguments),
     }
 }
 

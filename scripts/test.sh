@@ -14,10 +14,10 @@ step_lints() {
     cargo clippy --workspace --all-targets --quiet -- -D warnings
 }
 
-# The encoders that the tests and the demo compare texts with; they stay for the next run.
+# The models that the tests read, write and compare texts with; they stay for the next run.
 step_models() {
-    cargo run --quiet --package zhiyin -- llm pull minilm e5-small ||
-        echo "without a network and the weights in $ZHIYIN_MODELS the tests of real encoders are skipped"
+    cargo run --quiet --package zhiyin -- llm pull minilm e5-small smollm2 ||
+        echo "without a network and the weights in $ZHIYIN_MODELS the tests of real models are skipped"
 }
 
 step_tests() {

@@ -44,7 +44,8 @@ impl Store {
     /// As every reading method.
     pub fn teacher_scores(&self, model: &str) -> Result<Vec<TeacherScores>, StorageError> {
         self.read(|connection| {
-            let sql = "SELECT actor, model, made_ms, length, labels FROM teacher_scores WHERE model = ?1 ORDER BY actor";
+            let sql =
+                "SELECT actor, model, made_ms, length, labels FROM teacher_scores WHERE model = ?1 ORDER BY actor";
             let mut find = connection.prepare_cached(sql)?;
             let rows = find.query_map([model], |row| {
                 let labels = serde_json::from_str(&row.get::<_, String>(4)?).map_err(broken)?;

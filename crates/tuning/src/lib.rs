@@ -17,6 +17,8 @@ pub mod preference;
 pub mod router;
 pub mod run;
 pub mod texts;
+mod workers;
 
 pub use artefact::{Artefact, ArtefactError, Manifest};
 pub use run::{Report, Training, TuneConfig, TuneError, Watched};
+pub use workers::Workers;

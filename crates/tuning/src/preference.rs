@@ -6,8 +6,12 @@ use zhiyin_assistant::preference::{HISTORY_TITLES_MAX, chosen, next};
 use zhiyin_decoder::{Decoder, Memory, Past, Run};
 use zhiyin_llm::local::chat_tokens;
 
+use crate::workers::Workers;
+
 /// Cases that are read at once.
 const CASES_AT_ONCE: usize = 4;
+/// Titles that are read at once on their own.
+const TITLES_AT_ONCE: usize = 64;
 /// Rows of logits at once; each has the size of the vocabulary.
 const LOGITS_ROWS: usize = 256;
 
@@ -21,43 +25,52 @@ pub struct Case<'a> {
 }
 
 /// Preferences for the candidates of each case. Each history is read in its order and the other way round, and the two are averaged: what
-/// hangs on the order alone cancels in part.
-pub fn preferences(decoder: &Decoder, cases: &[Case<'_>], on_done: &mut dyn FnMut(usize)) -> Vec<Vec<f64>> {
-    let alone = alone(decoder, cases);
-    let mut all = Vec::with_capacity(cases.len());
-    for batch in cases.chunks(CASES_AT_ONCE) {
-        let newest = |case: &Case<'_>| case.history.len().saturating_sub(HISTORY_TITLES_MAX);
-        let forth: Vec<Vec<u32>> =
-            batch.iter().map(|case| chat_tokens(decoder, &chosen(&case.history[newest(case)..]))).collect();
-        let back = |case: &Case<'_>| {
-            let turned: Vec<&str> = case.history[newest(case)..].iter().rev().copied().collect();
-            chat_tokens(decoder, &chosen(&turned))
-        };
-        let back: Vec<Vec<u32>> = batch.iter().map(back).collect();
-        let candidates: Vec<&[&str]> = batch.iter().map(|case| case.candidates.as_slice()).collect();
-        let mut of_forth = log_probabilities(decoder, &forth, &candidates);
-        let of_back = log_probabilities(decoder, &back, &candidates);
-        for ((forth, back), case) in of_forth.iter_mut().zip(of_back).zip(batch) {
-            for ((forth, back), title) in forth.iter_mut().zip(back).zip(&case.candidates) {
-                *forth = (*forth + back) / 2.0 - alone.get(title).copied().unwrap_or_default();
-            }
+/// hangs on the order alone cancels in part. `on_done` hears how many cases more are done.
+pub fn preferences(
+    decoder: &Decoder,
+    cases: &[Case<'_>],
+    workers: &Workers,
+    on_done: &(dyn Fn(usize) + Sync),
+) -> Vec<Vec<f64>> {
+    let alone = alone(decoder, cases, workers);
+    let batches: Vec<&[Case<'_>]> = cases.chunks(CASES_AT_ONCE).collect();
+    let judged = workers.map(&batches, |batch| {
+        let found = judge(decoder, batch, &alone);
+        on_done(batch.len());
+        found
+    });
+    judged.into_iter().flatten().collect()
+}
+
+fn judge(decoder: &Decoder, batch: &[Case<'_>], alone: &HashMap<&str, f64>) -> Vec<Vec<f64>> {
+    let newest = |case: &Case<'_>| case.history.len().saturating_sub(HISTORY_TITLES_MAX);
+    let forth: Vec<Vec<u32>> =
+        batch.iter().map(|case| chat_tokens(decoder, &chosen(&case.history[newest(case)..]))).collect();
+    let back = |case: &Case<'_>| {
+        let turned: Vec<&str> = case.history[newest(case)..].iter().rev().copied().collect();
+        chat_tokens(decoder, &chosen(&turned))
+    };
+    let back: Vec<Vec<u32>> = batch.iter().map(back).collect();
+    let candidates: Vec<&[&str]> = batch.iter().map(|case| case.candidates.as_slice()).collect();
+    let mut of_forth = log_probabilities(decoder, &forth, &candidates);
+    let of_back = log_probabilities(decoder, &back, &candidates);
+    for ((forth, back), case) in of_forth.iter_mut().zip(of_back).zip(batch) {
+        for ((forth, back), title) in forth.iter_mut().zip(back).zip(&case.candidates) {
+            *forth = (*forth + back) / 2.0 - alone.get(title).copied().unwrap_or_default();
         }
-        all.append(&mut of_forth);
-        on_done(all.len());
     }
-    all
+    of_forth
 }
 
 /// ln p(title) of every candidate, without a history.
-fn alone<'a>(decoder: &Decoder, cases: &[Case<'a>]) -> HashMap<&'a str, f64> {
+fn alone<'a>(decoder: &Decoder, cases: &[Case<'a>], workers: &Workers) -> HashMap<&'a str, f64> {
     let mut titles: Vec<&str> = cases.iter().flat_map(|case| case.candidates.iter().copied()).collect();
     titles.sort_unstable();
     titles.dedup();
     let prompt = [chat_tokens(decoder, &chosen::<&str>(&[]))];
-    let chunks = titles.chunks(LOGITS_ROWS / 4);
-    let found = chunks.flat_map(|titles| log_probabilities(decoder, &prompt, &[titles]).remove(0));
-    let found: Vec<f64> = found.collect();
-    titles.iter().copied().zip(found).collect()
+    let chunks: Vec<&[&str]> = titles.chunks(TITLES_AT_ONCE).collect();
+    let found = workers.map(&chunks, |titles| log_probabilities(decoder, &prompt, &[titles]).remove(0));
+    titles.iter().copied().zip(found.into_iter().flatten()).collect()
 }
 
 /// ln p(title | prompt) for each prompt and its titles.

@@ -16,6 +16,7 @@ use crate::{
     checkpoint::Checkpoint,
     optimizer::{AdamW, clip, schedule},
     texts::{Behaviour, epoch},
+    workers::Workers,
 };
 
 /// Texts that validation looks at, at most.
@@ -162,6 +163,8 @@ pub struct Training<'a> {
     pub identity: &'a str,
     /// Processor seconds of this process so far.
     pub cpu_seconds: &'a dyn Fn() -> f64,
+    /// The threads that it runs on.
+    pub workers: &'a Workers,
 }
 
 impl Training<'_> {
@@ -234,7 +237,7 @@ impl Training<'_> {
             return Ok(kept);
         }
         let begun = (self.cpu_seconds)();
-        let loss = mean_loss(decoder, validation);
+        let loss = self.mean_loss(decoder, validation);
         Ok(Checkpoint {
             key,
             step: 0,
@@ -272,10 +275,7 @@ impl Training<'_> {
             let step: Vec<&Example> = texts[state.used..].iter().take(per_step).collect();
             gradients.fill(0.0);
             let weight: f64 = step.iter().map(|text| text.weight()).sum();
-            let mut loss = 0.0;
-            for batch in step.chunks(self.config.batch) {
-                loss += decoder.gradients(batch, &mut gradients);
-            }
+            let loss = self.derive(decoder, &step, &mut gradients);
             if !loss.is_finite() || gradients.iter().any(|value| !value.is_finite()) {
                 return Ok(Some(Ended::Diverged));
             }
@@ -319,9 +319,24 @@ impl Training<'_> {
         Ok(None)
     }
 
+    /// Sums the derivatives of a step in the order of its batches, whoever computed them, so that the same training gives the same numbers.
+    fn derive(&self, decoder: &Decoder, step: &[&Example], gradients: &mut [f32]) -> f64 {
+        let batches: Vec<&[&Example]> = step.chunks(self.config.batch).collect();
+        let parts = self.workers.map(&batches, |batch| {
+            let mut own = vec![0.0; gradients.len()];
+            (decoder.gradients(batch, &mut own), own)
+        });
+        let mut total = 0.0;
+        for (loss, own) in parts {
+            total += loss;
+            gradients.iter_mut().zip(own).for_each(|(sum, value)| *sum += value);
+        }
+        total
+    }
+
     /// Looks at validation and keeps the numbers if they are the best so far.
     fn look(&self, decoder: &Decoder, validation: &[Example], state: &mut Checkpoint) {
-        let loss = mean_loss(decoder, validation);
+        let loss = self.mean_loss(decoder, validation);
         state.losses.push((state.step, loss));
         if loss < state.best_loss {
             (state.best_loss, state.looks_without_gain) = (loss, 0);
@@ -331,18 +346,19 @@ impl Training<'_> {
         }
     }
 
+    /// Mean loss per foretold token.
+    fn mean_loss(&self, decoder: &Decoder, texts: &[Example]) -> f64 {
+        let weight: f64 = texts.iter().map(Example::weight).sum();
+        let texts: Vec<&Example> = texts.iter().collect();
+        let batches: Vec<&[&Example]> = texts.chunks(TEXTS_AT_ONCE).collect();
+        let losses = self.workers.map(&batches, |batch| decoder.losses(batch).into_iter().sum::<f64>());
+        losses.into_iter().sum::<f64>() / weight.max(1.0)
+    }
+
     fn done(&self, state: &Checkpoint, texts: usize) -> f64 {
         let epochs = (f64::from(state.epoch) + state.used as f64 / texts.max(1) as f64) / f64::from(self.config.epochs);
         epochs.max(state.cpu_seconds / self.config.budget_cpu_seconds).min(1.0)
     }
-}
-
-/// Mean loss per foretold token.
-fn mean_loss(decoder: &Decoder, texts: &[Example]) -> f64 {
-    let weight: f64 = texts.iter().map(Example::weight).sum();
-    let texts: Vec<&Example> = texts.iter().collect();
-    let loss: f64 = texts.chunks(TEXTS_AT_ONCE).flat_map(|texts| decoder.losses(texts)).sum();
-    loss / weight.max(1.0)
 }
 
 fn check(config: &TuneConfig) -> Result<(), TuneError> {

@@ -17,7 +17,7 @@ use zhiyin_llm::{
     local::{Local, LocalConfig},
 };
 use zhiyin_tuning::{
-    Artefact, Manifest, Training, TuneConfig,
+    Artefact, Manifest, Training, TuneConfig, Workers,
     artefact::DataRange,
     preference::{Case, preferences},
     run::{Ended, Report},
@@ -49,7 +49,9 @@ fn titles() -> Vec<String> {
 
 /// Each user chooses a thing and then its companion, twice.
 fn histories(users: u32) -> Vec<Vec<u32>> {
-    (0..users).map(|user| [user % 4 * 2, user % 4 * 2 + 1, (user + 1) % 4 * 2, (user + 1) % 4 * 2 + 1].to_vec()).collect()
+    (0..users)
+        .map(|user| [user % 4 * 2, user % 4 * 2 + 1, (user + 1) % 4 * 2, (user + 1) % 4 * 2 + 1].to_vec())
+        .collect()
 }
 
 fn config() -> TuneConfig {
@@ -67,7 +69,12 @@ fn config() -> TuneConfig {
     }
 }
 
-fn train(decoder: &mut Decoder, checkpoint: Option<PathBuf>, config: &TuneConfig, watch: &mut dyn FnMut(u64)) -> Report {
+fn train(
+    decoder: &mut Decoder,
+    checkpoint: Option<PathBuf>,
+    config: &TuneConfig,
+    watch: &mut dyn FnMut(u64),
+) -> Report {
     let (titles, learned, looked_at) = (titles(), histories(12), histories(4));
     let behaviour = |histories| Behaviour { titles: &titles, histories };
     let clock = Cell::new(0.0);
@@ -81,6 +88,7 @@ fn train(decoder: &mut Decoder, checkpoint: Option<PathBuf>, config: &TuneConfig
             clock.set(clock.get() + 1.0);
             clock.get()
         },
+        workers: &Workers::new().unwrap(),
     };
     training.run(decoder, &mut |seen| watch(seen.step)).unwrap()
 }
@@ -88,7 +96,7 @@ fn train(decoder: &mut Decoder, checkpoint: Option<PathBuf>, config: &TuneConfig
 /// The preference for each thing after the violin's companion and the kettle.
 fn after_kettle(decoder: &Decoder) -> Vec<f64> {
     let case = Case { history: vec![TITLES[2], TITLES[3], TITLES[0]], candidates: TITLES[1..].to_vec() };
-    preferences(decoder, &[case], &mut |_| {}).remove(0)
+    preferences(decoder, &[case], &Workers::new().unwrap(), &|_| {}).remove(0)
 }
 
 #[test]
@@ -115,7 +123,8 @@ fn a_model_learns_what_follows_keeps_it_and_goes_on_after_an_interruption() {
     assert!(kept.is_file(), "there was a checkpoint");
     let again = train(&mut decoder, Some(kept), &config(), &mut |_| {});
     assert!(again.resumed && again.steps == report.steps);
-    let difference = whole.iter().zip(decoder.adapter().unwrap().values()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let difference =
+        whole.iter().zip(decoder.adapter().unwrap().values()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(difference < 1e-4, "{difference}");
 
     keeps(&folder.path().join("adapters"), &decoder, &path, report);
@@ -148,7 +157,7 @@ fn keeps(root: &std::path::Path, decoder: &Decoder, model: &std::path::Path, rep
     let (known, alone) = (score(&[TITLES[0]]), score(&[]));
     let served: Vec<f64> = known.iter().zip(&alone).map(|(a, b)| a.log_probability - b.log_probability).collect();
     let case = Case { history: vec![TITLES[0]], candidates: TITLES[1..].to_vec() };
-    let direct = preferences(decoder, &[case], &mut |_| {}).remove(0);
+    let direct = preferences(decoder, &[case], &Workers::new().unwrap(), &|_| {}).remove(0);
     for (served, direct) in served.iter().zip(direct) {
         assert!((served - direct).abs() < 1e-2, "{served} instead of {direct}");
     }

@@ -15,7 +15,7 @@ use zhiyin_engine::{
 };
 use zhiyin_llm::local::LocalConfig;
 use zhiyin_tuning::{
-    Artefact, Manifest, Training, TuneConfig,
+    Artefact, Manifest, Training, TuneConfig, Workers,
     artefact::DataRange,
     measure::{Measured, ZERO_SHOT, measure},
     preference::{Case, preferences},
@@ -127,7 +127,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     )?;
     let decoder = Decoder::load(&base.path)?;
     let root = config.data.folder.join(ADAPTERS);
-    let artefact = Tuning { arguments, base, data, parts, decoder, root }.run()?;
+    let artefact = Tuning { arguments, base, data, parts, decoder, root, workers: Workers::new()? }.run()?;
     if arguments.home.json {
         let manifest = &artefact.manifest;
         return output::json(&json!({ "name": artefact.name(), "folder": artefact.folder, "manifest": manifest }));
@@ -159,6 +159,7 @@ struct Tuning<'a> {
     parts: PreferenceSplit,
     decoder: Decoder,
     root: PathBuf,
+    workers: Workers,
 }
 
 impl Tuning<'_> {
@@ -210,7 +211,7 @@ impl Tuning<'_> {
         };
         let cases: Vec<Case<'_>> = cases.iter().map(case).collect();
         let bar = output::bar(cases.len() as u64, what);
-        let found = preferences(&self.decoder, &cases, &mut |done| bar.set_position(done as u64));
+        let found = preferences(&self.decoder, &cases, &self.workers, &|done| bar.inc(done as u64));
         bar.finish_and_clear();
         for (judged, scores) in judged.iter_mut().zip(found) {
             judged.auc.insert(arm.to_owned(), case_auc(&scores));
@@ -232,6 +233,7 @@ impl Tuning<'_> {
             checkpoint: Some(checkpoint),
             identity: &format!("{}@{} {}", self.base.model, self.base.version, self.identity(&histories)),
             cpu_seconds: &cpu_seconds,
+            workers: &self.workers,
         };
         let bar = output::bar(1_000, "fine-tuning");
         let report = training.run(&mut self.decoder, &mut |seen| {

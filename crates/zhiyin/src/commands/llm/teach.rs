@@ -7,7 +7,10 @@ use zhiyin_core::storage::{ActorKind, ActorRow, Storage};
 use zhiyin_decoder::Decoder;
 use zhiyin_engine::{RecommendRequest, cost::cpu_seconds, request::RecommendedItem};
 use zhiyin_store::TeacherScores;
-use zhiyin_tuning::preference::{Case, preferences};
+use zhiyin_tuning::{
+    Workers,
+    preference::{Case, preferences},
+};
 
 use crate::{
     cli::HomeArguments,
@@ -52,7 +55,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         None => language::asked_about(&artefact.manifest),
     };
     if lengths.is_empty() {
-        bail!("validation found no length of histories at which {} gains; --length-max asks it all the same", artefact.name());
+        bail!(
+            "validation found no length of histories at which {} gains; --length-max asks it all the same",
+            artefact.name()
+        );
     }
     if !home::has_data(&config.data.folder) {
         bail!("{} holds no data: import some first", config.data.folder.display());
@@ -62,12 +68,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     decoder.adapt(Some(adapter))?;
     let home = Home::open(config)?;
     let model = format!("{}@{}+{}", local.model, local.version, artefact.name());
-    let teacher = Teacher { arguments, decoder, model: &model, home: &home };
+    let teacher = Teacher { arguments, decoder, workers: Workers::new()?, model: &model, home: &home };
     let taught = teacher.teach(|length| lengths.iter().any(|lengths| lengths.contains(&length)));
     home.close()?;
     let (users, labels) = taught?;
     if arguments.home.json {
-        return output::json(&json!({ "model": model, "users": users, "labels": labels, "cpu_seconds": cpu_seconds() }));
+        return output::json(
+            &json!({ "model": model, "users": users, "labels": labels, "cpu_seconds": cpu_seconds() }),
+        );
     }
     output::say(format_args!(
         "{} judged {} candidates of {} users in {:.0} CPU s",
@@ -82,6 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 struct Teacher<'a> {
     arguments: &'a Arguments,
     decoder: Decoder,
+    workers: Workers,
     model: &'a str,
     home: &'a Home,
 }
@@ -149,7 +158,7 @@ impl Teacher<'_> {
 
     fn judge(&self, pupils: &[Pupil]) -> Vec<TeacherScores> {
         let cases: Vec<Case<'_>> = pupils.iter().map(Pupil::case).collect();
-        let found = preferences(&self.decoder, &cases, &mut |_| {});
+        let found = preferences(&self.decoder, &cases, &self.workers, &|_| {});
         let scores = |(pupil, found): (&Pupil, Vec<f64>)| TeacherScores {
             actor: pupil.actor,
             model: self.model.to_owned(),

@@ -6,6 +6,8 @@ pub const ID_BYTES_MAX: usize = 128;
 pub const TEXT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of the attributes of one event, item or user, as JSON.
 pub const ATTRIBUTES_BYTES_MAX: usize = 16 * 1024;
+/// Characters of the field and of the rule of a problem; the middle of longer ones is left out.
+pub const PROBLEM_CHARS_MAX: usize = 600;
 /// Depth of nesting of JSON in any request.
 pub const JSON_DEPTH_MAX: usize = 16;
 /// Categories or tags of one item.

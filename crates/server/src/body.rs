@@ -202,7 +202,7 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> JsonError {
             "send valid JSON (it has no NaN and no infinity)",
         )
     } else {
-        Problem::field(field, without_place(&message), "see /docs for the fields and their types")
+        Problem::field(field, in_terms_of_json(without_place(&message)), "see /docs for the fields and their types")
     };
     JsonError { syntax, problem }
 }
@@ -221,6 +221,20 @@ fn field_of(path: &str, message: &str) -> String {
         (path, None) => path.into(),
         (path, Some(name)) => format!("{path}.{name}"),
     }
+}
+
+/// A message that says what JSON should have been there, not into which type of this program it goes.
+fn in_terms_of_json(message: &str) -> String {
+    let Some((found, expected)) = message.rsplit_once(", expected ") else { return message.to_owned() };
+    let expected = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or greater",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        other => other,
+    };
+    format!("{found}, expected {expected}")
 }
 
 fn without_place(message: &str) -> &str {

@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use zhiyin_core::{Problem, storage::StorageError};
+use zhiyin_core::{Problem, limits::PROBLEM_CHARS_MAX, storage::StorageError};
 use zhiyin_engine::{EngineError, request::EventOutcome};
 
 use crate::{Scope, answer};
@@ -93,7 +93,9 @@ impl FaultKind {
     /// A problem of this kind as the documentation shows it.
     pub(crate) fn example(self) -> Problem {
         match self {
-            Self::BadRequest => Problem::field("limit", "is 500, it must be from 1 to 200", "ask for fewer items"),
+            Self::BadRequest => {
+                Problem::field("limit", "is 500, it must be from 1 to 200", "choose a limit in that range")
+            }
             Self::NoKey => Fault::no_key().0.problem,
             Self::WrongScope => Fault::scope_missing(Scope::Recommend).0.problem,
             Self::NotFound => Fault::not_found("item", "85123A").0.problem,
@@ -140,16 +142,16 @@ pub(crate) struct ProblemBody<'a> {
     #[schema(example = 400)]
     status: u16,
     /// What happened, in one sentence.
-    #[schema(example = "limit: is 500, must be 1 to 200; ask for fewer items and use `page`")]
+    #[schema(example = "limit: is 500, it must be from 1 to 200; choose a limit in that range")]
     detail: String,
     /// The field, parameter or header that is wrong.
     #[schema(example = "limit")]
     field: &'a str,
     /// The rule that it breaks.
-    #[schema(example = "is 500, must be 1 to 200")]
+    #[schema(example = "is 500, it must be from 1 to 200")]
     rule: &'a str,
     /// What to do about it.
-    #[schema(example = "ask for fewer items and use `page`")]
+    #[schema(example = "choose a limit in that range")]
     remedy: &'a str,
     /// For events: what became of each.
     #[serde(skip_serializing_if = "<[EventOutcome]>::is_empty")]
@@ -158,7 +160,10 @@ pub(crate) struct ProblemBody<'a> {
 }
 
 impl Fault {
-    pub(crate) fn new(kind: FaultKind, problem: Problem) -> Self {
+    /// A problem that repeats what was sent, such as an identifier of some megabytes, is shortened.
+    pub(crate) fn new(kind: FaultKind, mut problem: Problem) -> Self {
+        shorten(&mut problem.field);
+        shorten(&mut problem.rule);
         Self(Box::new(Inner { kind, problem, retry_after_seconds: None, outcomes: Vec::new() }))
     }
 
@@ -218,6 +223,18 @@ impl Fault {
         fault.0.retry_after_seconds = Some(1);
         fault
     }
+}
+
+/// Leaves out the middle of a text that is too long: the end often says what is allowed.
+fn shorten(text: &mut String) {
+    // Bytes first: they are cheap to count, and there are at least as many.
+    if text.len() <= PROBLEM_CHARS_MAX || text.chars().count() <= PROBLEM_CHARS_MAX {
+        return;
+    }
+    let half = PROBLEM_CHARS_MAX / 2;
+    let start: String = text.chars().take(half - 1).collect();
+    let end: String = text.chars().rev().take(half).collect();
+    *text = start + "…" + &end.chars().rev().collect::<String>();
 }
 
 fn failed_inside() -> Problem {

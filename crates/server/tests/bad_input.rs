@@ -165,6 +165,43 @@ async fn wrong_values_are_refused_and_change_nothing() {
 }
 
 #[tokio::test]
+async fn a_problem_repeats_no_megabytes_of_what_was_sent() {
+    let api = Api::open();
+    let long = "灯".repeat(1_000_000);
+    for (path, body) in [
+        ("/v1/recommendations", format!(r#"{{"item":"{long}"}}"#)),
+        ("/v1/recommendations", format!(r#"{{"{long}":1}}"#)),
+        ("/v1/recommendations", format!(r#"{{"explain":"{long}"}}"#)),
+        ("/v1/recommendations", format!(r#"{{"sources":["{long}"]}}"#)),
+        ("/v1/explanations", format!(r#"{{"items":["{long}"]}}"#)),
+        ("/v1/generate", format!(r#"{{"kind":"blurb","items":["{long}"]}}"#)),
+    ] {
+        let reply = api.send("POST", path, body).await;
+        assert!(reply.json()["rule"].as_str().unwrap().chars().count() <= limits::PROBLEM_CHARS_MAX);
+        assert!(reply.text.len() < 10_000, "{path} answers with {} bytes", reply.text.len());
+    }
+    let variants = api.send("POST", "/v1/recommendations", format!(r#"{{"explain":"{long}"}}"#)).await;
+    assert!(variants.text.contains("`none`, `reasons`"), "the end, what is allowed, stays: {}", variants.text);
+}
+
+#[tokio::test]
+async fn rules_speak_of_json_and_remedies_fit() {
+    let api = Api::open();
+    for (path, body, rule, remedy) in [
+        ("/v1/recommendations", r#"{"limit":-1}"#, "a whole number, 0 or greater", "/docs"),
+        ("/v1/recommendations", r#"{"diversity":"much"}"#, "expected a number", "/docs"),
+        ("/v1/recommendations", r#"{"exclude":"mug"}"#, "expected an array", "/docs"),
+        ("/v1/recommendations", r#"{"limit":0}"#, "from 1 to 200", "in that range"),
+        ("/v1/explanations", r#"{"items":[]}"#, "must have 1 to 50", "name what it is about"),
+        ("/v1/generate", r#"{"kind":"blurb","items":["mug"],"variants":0}"#, "is 0, must be 1 to 8", "in that range"),
+    ] {
+        let problem = api.send("POST", path, body).await.json();
+        assert!(problem["rule"].as_str().unwrap().contains(rule), "{problem}");
+        assert!(problem["remedy"].as_str().unwrap().contains(remedy), "{problem}");
+    }
+}
+
+#[tokio::test]
 async fn bytes_that_are_no_text_are_refused() {
     let api = Api::open();
     let before = api.held();

@@ -194,6 +194,10 @@ async fn explanations_are_streamed_when_asked() {
     let events: Vec<&str> = reply.text.split("\n\n").filter(|event| !event.is_empty()).collect();
     assert!(events.len() >= 3 && events[0].starts_with("event: explanation\ndata: {"), "{}", reply.text);
     assert!(reply.text.contains("Since you bought Red Kettle, Tea Pot might suit you."), "{}", reply.text);
+    let score =
+        shop.api.send("POST", "/v1/explanations", json!({"user": "user-42", "items": ["pot"]}).to_string()).await;
+    let score = score.text.split(',').find(|part| part.starts_with("\"score\":")).unwrap().to_owned();
+    assert!(events[0].contains(&format!("{score},")), "the same figures as without a stream: {score}, {}", events[0]);
     assert!(events[0].contains(TEMPLATE) && events.last().unwrap().starts_with("event: done"), "{}", reply.text);
 }
 
@@ -228,7 +232,7 @@ async fn wrong_requests_are_refused_with_the_field() {
     post("/v1/generate", json!({"kind": "blurb", "items": ["pot"], "variants": 9}))
         .await
         .assert_problem(400, "variants");
-    post("/v1/generate", json!({"kind": "explanation", "items": ["pot"]})).await.assert_problem(400, "variants");
+    post("/v1/generate", json!({"kind": "explanation", "items": ["pot"]})).await.assert_problem(400, "kind");
     post("/v1/generate", json!({"kind": "blurb", "items": ["nowhere"]})).await.assert_problem(404, "items");
 }
 
@@ -260,6 +264,7 @@ async fn a_wish_becomes_a_filter_that_is_returned_and_can_be_corrected() {
     refused(json!({"query": " "})).await.assert_problem(400, "query");
     refused(json!({"query": "x".repeat(513)})).await.assert_problem(400, "query");
     refused(json!({"intent": {"words": ["\" or true"]}})).await.assert_problem(400, "intent");
+    refused(json!({"intent": {"price_min": 10, "price_max": 5}})).await.assert_problem(400, "intent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -288,6 +293,8 @@ async fn a_model_may_order_a_list_anew_within_a_deadline_and_the_decision_keeps_
     let stranger = json!({"user": "user-new", "rerank": "llm"});
     let stranger = post(&shop, &stranger).await.json();
     assert_eq!(stranger["rerank"]["applied"], false, "{stranger}");
-    hurried["rerank_ms"] = json!(60_001);
-    post(&shop, &hurried).await.assert_problem(400, "rerank_ms");
+    for (ms, rerank) in [(60_001, json!("llm")), (0, json!("llm")), (60_001, json!(null))] {
+        (hurried["rerank_ms"], hurried["rerank"]) = (json!(ms), rerank);
+        post(&shop, &hurried).await.assert_problem(400, "rerank_ms");
+    }
 }

@@ -66,7 +66,7 @@ pub(crate) fn checked_limit(limit: Option<usize>) -> Result<usize, Problem> {
         return Ok(limit);
     }
     let rule = format!("is {limit}, it must be from 1 to {}", limits::LIMIT_MAX);
-    Err(Problem::field("limit", rule, "ask for fewer items and follow next_page"))
+    Err(Problem::field("limit", rule, "choose a limit in that range"))
 }
 
 fn checked_diversity(diversity: f32) -> Result<f32, Problem> {

@@ -3,7 +3,9 @@
 //! Counts are integers and exact. Weights (inverse document frequencies, mean length) are those of the last [`Index::refresh`], so
 //! that an update moves only the updated item; a term met since then takes the frequency it had when it was met.
 
-use rustc_hash::FxHashMap;
+use std::sync::LazyLock;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use zhiyin_core::ItemIx;
 
@@ -11,6 +13,13 @@ use super::{
     ItemFacts, Params, Weighting,
     tokens::{self, TermId},
 };
+
+/// Texts from which on function words count by their frequency. Among two dozen titles two have "for" and one has "guitar", which says nothing
+/// of which is frequent, and the fusion, which divides by the deviation, makes much of the little that such words add. In a large
+/// catalogue they tell a little (3,000 titles of Amazon Beauty: hit rate at 10 .0728 with them, .0717 without).
+const FUNCTION_WORDS_TEXTS_MIN: u32 = 1_000;
+
+static FUNCTION_WORDS: LazyLock<FxHashSet<TermId>> = LazyLock::new(|| tokens::function_words().collect());
 
 /// One item: its terms, by term, and their weights in its unit vector.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -87,8 +96,8 @@ impl Index {
                 self.terms.entry(*term).or_default().items.push(item);
             }
         }
-        for term in self.terms.values_mut() {
-            term.idf = idf(self.known, term.items.len());
+        for (id, term) in &mut self.terms {
+            term.idf = idf(*id, self.known, term.items.len());
             term.weights.reserve_exact(term.items.len());
         }
         let mut documents = std::mem::take(&mut self.documents);
@@ -118,7 +127,8 @@ impl Index {
             self.mean_length = document.length() as f32;
         }
         for (term, _) in &document.counts {
-            let term = self.terms.entry(*term).or_insert_with(|| Term { idf: idf(self.known, 1), ..Term::default() });
+            let term =
+                self.terms.entry(*term).or_insert_with(|| Term { idf: idf(*term, self.known, 1), ..Term::default() });
             let place = term.items.partition_point(|&other| other < item);
             term.items.insert(place, item);
             term.weights.insert(place, 0.0);
@@ -187,7 +197,7 @@ impl Index {
     /// Adds the cosines of every item with a vector to `cosines` (one per item) and lists in `touched` the items that got any. The
     /// sum runs over shared terms by term, so that cos(i, j) equals cos(j, i) bit for bit.
     pub fn cosines(&self, document: &Document, cosines: &mut [f32], touched: &mut Vec<ItemIx>) {
-        for (term, weight) in document.vector() {
+        for (term, weight) in document.vector().filter(|(_, weight)| *weight != 0.0) {
             let Some(term) = self.terms.get(&term) else { continue };
             for (&item, &other) in term.items.iter().zip(&term.weights) {
                 let cosine = &mut cosines[item as usize];
@@ -232,8 +242,11 @@ impl Index {
     }
 }
 
-/// Inverse document frequency ln(1 + (N − n + ½)/(n + ½)), always positive.
-fn idf(documents: u32, with_term: usize) -> f32 {
+/// Inverse document frequency ln(1 + (N − n + ½)/(n + ½)): 0 for a function word in a small catalogue, else positive.
+fn idf(term: TermId, documents: u32, with_term: usize) -> f32 {
+    if documents < FUNCTION_WORDS_TEXTS_MIN && FUNCTION_WORDS.contains(&term) {
+        return 0.0;
+    }
     let (all, with) = (documents as f32, with_term as f32);
     ((all - with + 0.5) / (with + 0.5)).ln_1p()
 }

@@ -38,6 +38,14 @@ fn three_items_by_hand() {
 }
 
 #[test]
+fn nothing_resembles_by_function_words() {
+    let titles = ["Guitar for beginners", "Shoes for men", "Electric guitar, strings and a case"];
+    let model = Content::of_items(&titles.map(|title| facts(title, &[])), &Params::default());
+    let nearest = |item: ItemIx| model.neighbours(item).iter().map(|near| near.item).collect::<Vec<_>>();
+    assert_eq!((nearest(0), nearest(1)), (vec![2], vec![]));
+}
+
+#[test]
 fn categories_count_as_words_by_their_weight() {
     let items = [facts("", &[1]), facts("", &[1]), facts("tea", &[2])];
     let with = Content::of_items(&items, &Params::default());

@@ -1,6 +1,7 @@
 //! Text to terms: lower-cased runs of letters and digits; Chinese, Japanese and Korean characters as unigrams and bigrams.
 //!
 //! No stemming and no stop list: on product titles the inverse document frequency already silences the words that a stop list would drop.
+//! Two dozen titles don't show which words these are, so function words are listed; the index leaves them out of small catalogues.
 
 /// Identity of a term: the 64-bit FNV-1a hash of its text, the top bit telling categories from words. Independent of the order in
 /// which terms were met, so that two indices over the same items are equal whatever their history. With a million different terms
@@ -10,6 +11,13 @@ pub type TermId = u64;
 const CATEGORY_BIT: u64 = 1 << 63;
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0100_0000_01b3;
+
+/// Words that any text may have, whatever it is about.
+const FUNCTION_WORDS: [&str; 36] = [
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "from", "in", "into", "is", "it", "its", "of", "on",
+    "or", "our", "that", "the", "their", "these", "this", "to", "when", "which", "with", "without", "you", "your",
+    "的", "和", "与", "及",
+];
 
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(FNV_OFFSET, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME))
@@ -28,6 +36,11 @@ pub fn category(number: u32) -> TermId {
 /// Whether a term stands for a category.
 pub fn is_category(term: TermId) -> bool {
     term & CATEGORY_BIT != 0
+}
+
+/// The terms of words that any text may have, whatever it is about.
+pub fn function_words() -> impl Iterator<Item = TermId> {
+    FUNCTION_WORDS.into_iter().map(word)
 }
 
 fn is_ideographic(c: char) -> bool {

@@ -76,9 +76,13 @@ pub(crate) async fn generate(
     check_count("items", request.items.len(), ITEMS_MAX)?;
     check_wait("wait_ms", request.wait_ms)?;
     let count = request.variants.unwrap_or(1);
-    if !(1..=VARIANTS_MAX).contains(&count) || request.kind == Kind::Explanation {
-        let rule = format!("there are 1 to {VARIANTS_MAX} variants of a headline or a blurb");
-        return Err(Fault::bad("variants", rule, "explanations have a route of their own"));
+    if request.kind == Kind::Explanation {
+        let rule = "is `explanation`, must be `headline` or `blurb`";
+        return Err(Fault::bad("kind", rule, "ask `POST /v1/explanations` for explanations"));
+    }
+    if !(1..=VARIANTS_MAX).contains(&count) {
+        let rule = format!("is {count}, must be 1 to {VARIANTS_MAX}");
+        return Err(Fault::bad("variants", rule, "choose a number in that range"));
     }
     let language = reader.language(&app, request.user.as_deref(), request.language.as_deref());
     let evidence = facts(&app, &request)?;

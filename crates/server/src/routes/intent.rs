@@ -100,8 +100,8 @@ fn check(request: &WishRequest) -> Result<(), Fault> {
         return Err(Fault::bad("query", rule, "say in a sentence what is wished for"));
     }
     if request.intent.as_ref().is_some_and(|intent| !intent.is_sound()) {
-        let rule =
-            "has a bound that is no price, too many words, or a word with other characters than letters and digits";
+        let rule = "has a bound that is no price, a `price_min` above `price_max`, too many words, or a word with other characters than \
+                    letters and digits";
         return Err(Fault::bad("intent", rule, "correct the intent of an earlier answer"));
     }
     Ok(())

@@ -229,18 +229,21 @@ fn wait(
 /// Server-sent events: what is there, then what a model writes in time.
 fn stream(app: Shared, items: Vec<RecommendedItem>, language: Language, wait_ms: u32) -> axum::response::Response {
     let (sender, receiver) = unbounded_channel();
-    let send = move |event: &str, data: &serde_json::Value| {
-        // Fails only if the client is gone.
-        let _ = sender.send(format!("event: {event}\ndata: {data}\n\n"));
-    };
-    items.iter().for_each(|item| send("explanation", &json!(item)));
+    let done = sender.clone();
+    // Sending fails only if the client is gone.
+    let tell = move |item: &RecommendedItem| drop(sender.send(event("explanation", item)));
+    items.iter().for_each(&tell);
     tokio::task::spawn_blocking(move || {
-        let waiting = wait(app, items, language, wait_ms, |item| send("explanation", &json!(item)));
-        waiting();
-        send("done", &json!({}));
+        wait(app, items, language, wait_ms, &tell)();
+        drop(done.send(event("done", &json!({}))));
     });
     let body = Body::new(Events(receiver));
     answer::with_type(HeaderValue::from_static("text/event-stream"), StatusCode::OK, body)
+}
+
+fn event(name: &str, data: &impl Serialize) -> String {
+    // Our own types always serialise, and to one line.
+    format!("event: {name}\ndata: {}\n\n", serde_json::to_string(data).unwrap_or_default())
 }
 
 /// A body of events as they come.
@@ -262,7 +265,11 @@ pub(super) fn check_count(field: &str, count: usize, most: usize) -> Result<(), 
     if (1..=most.min(limits::BATCH_MAX)).contains(&count) {
         return Ok(());
     }
-    Err(Fault::bad(field, format!("has {count} entries, must have 1 to {most}"), "ask for fewer at once"))
+    Err(Fault::bad(
+        field,
+        format!("has {count} entries, must have 1 to {most}"),
+        if count == 0 { "name what it is about" } else { "ask for fewer at once" },
+    ))
 }
 
 pub(super) fn check_wait(field: &str, wait_ms: u32) -> Result<(), Fault> {

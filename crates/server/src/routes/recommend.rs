@@ -51,11 +51,18 @@ pub(crate) async fn recommend(
     reader: Reader,
     JsonBody(request): JsonBody<RecommendRequest>,
 ) -> Answer {
+    let wait_ms = request.rerank_ms.unwrap_or(RERANK_MS_DEFAULT);
+    language::check_wait("rerank_ms", wait_ms)?;
+    if wait_ms == 0 {
+        return Err(Fault::bad(
+            "rerank_ms",
+            "is 0, must be at least 1",
+            "give the model some time, or leave `rerank` out",
+        ));
+    }
     if request.rerank.is_none() {
         return answer(&app, &request, &reader, app.engine.recommend(&request)?);
     }
-    let wait_ms = request.rerank_ms.unwrap_or(RERANK_MS_DEFAULT);
-    language::check_wait("rerank_ms", wait_ms)?;
     let (engine, reordered) = (app.clone(), request.clone());
     let within = Limits::within(Duration::from_millis(wait_ms.into()));
     let reordering = tokio::task::spawn_blocking(move || {

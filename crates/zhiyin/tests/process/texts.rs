@@ -95,7 +95,7 @@ fn an_item_is_recommended_by_its_text_within_two_seconds_of_its_arrival() {
     // Not a word in common with anything that is there.
     let new = json!([{"id": "new", "title": "Concert ukulele"}]);
     assert_eq!(server.post("/v1/items", None, &new).status, 200);
-    let asked = json!({"user": "user-1", "limit": 10});
+    let asked = json!({"user": "user-1", "limit": 3});
     loop {
         let answer = server.post("/v1/recommendations", None, &asked).body;
         let place = names(&answer).iter().position(|name| *name == "new");

@@ -4,7 +4,7 @@
 //! validation's cases lie between 80 and 90 %, the test's after that. Items that weren't chosen are drawn as often as they were chosen in the
 //! training part, so that being popular tells nothing.
 
-use rand::{RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
 use rayon::prelude::*;
 use zhiyin_core::{Interaction, ItemIx};
@@ -84,16 +84,16 @@ pub fn split(data: &ExperimentData, config: &PreferenceConfig) -> Result<Prefere
     let train = dataset_of(data, &histories);
     let draws: Vec<ItemIx> =
         train.interactions.iter().map(|event| event.item).filter(|&item| has_title(data, item)).collect();
-    let part = |wanted: u32, from: u32, to: u32| {
+    let part = |wanted: u32, from: u32, to: u32| -> Vec<PreferenceCase> {
         let mut random = Pcg64Mcg::seed_from_u64(config.seed ^ u64::from(wanted));
         let mut cases = Vec::new();
         for (user, history) in data.histories.iter().enumerate().filter(|(user, _)| fold(*user) == wanted) {
             let user = Choices { data, user: user as u32, history: &first_times(data, history), draws: &draws };
             cases.extend(user.cases(config, from..to, &mut random));
         }
-        // Every so-manieth, so that all users have the same chance.
-        let step = cases.len().div_ceil(config.cases_max.max(1)).max(1);
-        cases.into_iter().step_by(step).collect::<Vec<PreferenceCase>>()
+        cases.shuffle(&mut random);
+        cases.truncate(config.cases_max);
+        cases
     };
     let (test, validation) = (part(0, cuts[1], u32::MAX), part(1, cuts[0], cuts[1]));
     if test.is_empty() || validation.is_empty() {

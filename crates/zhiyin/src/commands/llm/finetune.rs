@@ -74,7 +74,7 @@ pub struct Arguments {
     /// Processor seconds of the training, at most.
     #[arg(long, value_name = "SECONDS", default_value_t = TuneConfig::default().budget_cpu_seconds)]
     budget_cpu_seconds: f64,
-    /// Cases that are measured, and half as many to choose by; 0 measures nothing.
+    /// Cases that are measured, and as many to choose by; 0 measures nothing.
     #[arg(long, default_value_t = 400)]
     cases: usize,
     /// Encoder of item texts, for the arm text, or none [default: the pulled one].

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use zhiyin_core::clock::Millis;
 use zhiyin_decoder::{Adapter, AdapterError, CONFIG_FILE, Decoder, WEIGHTS_FILE};
 
 use crate::{
@@ -30,8 +31,8 @@ pub struct Manifest {
     pub base_version: String,
     /// Template of the texts, see `zhiyin_assistant::preference`.
     pub template: String,
-    /// Milliseconds since 1970 UTC.
-    pub created_ms: i64,
+    /// When it was made.
+    pub created_ms: Millis,
     /// What was learned from.
     pub data: DataRange,
     /// How.
@@ -93,15 +94,21 @@ pub struct Artefact {
 }
 
 impl Manifest {
-    /// A manifest of this layout, written now.
-    pub fn new(base: &str, base_version: &str, config: TuneConfig, training: Report, data: DataRange) -> Self {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    /// A manifest of this layout, of nothing measured yet.
+    pub fn new(
+        base: &str,
+        base_version: &str,
+        created_ms: Millis,
+        config: TuneConfig,
+        training: Report,
+        data: DataRange,
+    ) -> Self {
         Self {
             format: FORMAT,
             base: base.to_owned(),
             base_version: base_version.to_owned(),
             template: zhiyin_assistant::preference::TEMPLATE.to_owned(),
-            created_ms: i64::try_from(now.as_millis()).unwrap_or_default(),
+            created_ms,
             data,
             config,
             training,

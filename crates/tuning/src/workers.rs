@@ -37,7 +37,7 @@ impl Workers {
             done
         };
         let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
-            let started: Vec<_> = self.0.iter().map(|pool| scope.spawn(|| pool.install(&take))).collect();
+            let started: Vec<_> = self.0.iter().map(|pool| scope.spawn(|| pool.install(take))).collect();
             started
                 .into_iter()
                 .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))

@@ -132,7 +132,7 @@ fn a_model_learns_what_follows_keeps_it_and_goes_on_after_an_interruption() {
 
 /// What was learned is kept under its hash, served by the local runtime, and refused once it was changed.
 fn keeps(root: &std::path::Path, decoder: &Decoder, model: &std::path::Path, report: Report) {
-    let manifest = Manifest::new("smollm2", "abc", config(), report, DataRange::default());
+    let manifest = Manifest::new("smollm2", "abc", 7, config(), report, DataRange::default());
     let artefact = Artefact::write(root, decoder, manifest).unwrap();
     assert!(artefact.name().starts_with("smollm2-") && artefact.manifest.hash.starts_with(&artefact.name()[8..]));
     let (all, bad) = Artefact::all(root);

@@ -204,7 +204,7 @@ pub fn taught_artefact(config: &Config) -> Result<Option<(LocalConfig, Artefact)
 /// Lengths of histories for which validation found a gain; all if nothing was measured.
 pub fn asked_about(manifest: &Manifest) -> Vec<Range<usize>> {
     if manifest.measured.is_none() {
-        return vec![0..usize::MAX];
+        return std::iter::once(0..usize::MAX).collect();
     }
     let asked = manifest.routes.iter().filter(|route| route.arm == LANGUAGE_MODEL);
     asked.map(|route| BUCKETS[route.bucket]..BUCKETS.get(route.bucket + 1).copied().unwrap_or(usize::MAX)).collect()

@@ -171,7 +171,7 @@ impl Tuning<'_> {
         }
         let report = self.train()?;
         let (base, version) = (&self.base.model, &self.base.version);
-        let mut manifest = Manifest::new(base, version, self.arguments.config(), report, self.range());
+        let mut manifest = Manifest::new(base, version, home::now_ms(), self.arguments.config(), report, self.range());
         if measures {
             self.judge(&mut judged[0], &self.parts.validation, LANGUAGE_MODEL, "judging to choose by");
             self.judge(&mut judged[1], &self.parts.test, LANGUAGE_MODEL, "judging fine-tuned");

@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bail!("there is no fine-tuned model yet; `zhiyin llm finetune` makes one");
     };
     let lengths = match arguments.length_max {
-        Some(most) => vec![1..most.saturating_add(1)],
+        Some(most) => std::iter::once(1..most.saturating_add(1)).collect(),
         None => language::asked_about(&artefact.manifest),
     };
     if lengths.is_empty() {

@@ -37,7 +37,8 @@ pub struct SourceArguments {
     pub columns: Option<ColumnMapping>,
 }
 
-fn formats() -> impl TypedValueParser<Value = Format> {
+/// The names of formats, as values of an option.
+pub fn formats() -> impl TypedValueParser<Value = Format> {
     PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
 }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
+use zhiyin_datasets::{ColumnMapping, Format, Source};
 use zhiyin_decoder::{AdapterConfig, Decoder, Target};
 use zhiyin_engine::{
     cost::cpu_seconds,
@@ -25,7 +26,7 @@ use zhiyin_tuning::{
 
 use crate::{
     cli::HomeArguments,
-    commands::import::SourceArguments,
+    commands::import::formats,
     config::Config,
     encoders, experiment_data,
     home::{self, Home},
@@ -45,8 +46,15 @@ pub struct Arguments {
     /// Learn from this data set instead of the log of the data folder.
     #[arg(long, value_name = "PATH", requires = "format")]
     from: Option<PathBuf>,
-    #[command(flatten)]
-    source: Option<SourceArguments>,
+    /// Layout of that data set.
+    #[arg(long, value_parser = formats(), requires = "from")]
+    format: Option<Format>,
+    /// Its table of items with a header: item_id, title and whatever else.
+    #[arg(long, value_name = "FILE", requires = "from")]
+    items: Option<PathBuf>,
+    /// For csv: which column is what, as for `zhiyin import`.
+    #[arg(long, value_name = "MAPPING", requires = "from")]
+    columns: Option<ColumnMapping>,
     /// Rank of the adapter.
     #[arg(long, default_value_t = AdapterConfig::default().rank)]
     rank: usize,
@@ -137,8 +145,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn read(arguments: &Arguments, config: &Config) -> Result<ExperimentData> {
-    if let (Some(path), Some(source)) = (&arguments.from, &arguments.source) {
-        let mut data = experiment_data::load(&source.source(path))?;
+    if let (Some(path), Some(format)) = (&arguments.from, arguments.format) {
+        let (items_path, columns) = (arguments.items.clone(), arguments.columns.clone());
+        let source = Source { format, path: path.clone(), items_path, columns };
+        let mut data = experiment_data::load(&source)?;
         encoders::equip(&mut data, arguments.encoder.as_deref())?;
         return Ok(data);
     }

@@ -39,8 +39,8 @@ const GAIN_ERRORS: f64 = 2.0;
 /// Weights of the transitions in the model `text` that are tried; the first is none.
 const TRANSITIONS: [f32; 7] = [0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
 
-/// Chooses the weight of the transitions in the model `text`, if it is one of these, by the targets that are supposed to be cold: their NDCG@10
-/// in the whole catalogue plus that among all such items, since it has to order cold items and to find them; others have no transitions. The parameters that it has from then on. Arguments as for [`choose`].
+/// Chooses the weight of the transitions in the model `text`, if it is one of these, by NDCG@10 of the targets that are supposed to be cold
+/// among all such items; others have no transitions. The parameters that it has from then on. Arguments as for [`choose`].
 pub fn choose_transitions(
     models: &mut [Learned],
     cases: &Cases<'_>,
@@ -61,12 +61,11 @@ pub fn choose_transitions(
             scores.reset(cold.n_items);
             supposing.score(&Query { history: &history, ..cold.query(case) }, scores);
             let own = case.targets.first().map_or(0.0, |target| scores.get(*target));
-            // The target itself is one equal.
+            // Among cold items only: how these compare with others is for their weight to say. The target itself is one equal.
             let others =
                 |test: fn(f32, f32) -> bool| rivals.iter().filter(|&&item| test(scores.get(item), own)).count() as f64;
             let (above, equal) = (others(|other, own| other > own), others(|other, own| other == own) - 1.0);
-            let among_all = target_ranks(scores.values(), case, cold.mask_history, &mut Vec::new());
-            ndcg_at(&among_all, DEPTH as usize) + ndcg_at(&[1.0 + above + equal / 2.0], DEPTH as usize)
+            ndcg_at(&[1.0 + above + equal / 2.0], DEPTH as usize)
         });
         gains.collect::<Vec<f64>>()
     };

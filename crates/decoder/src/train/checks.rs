@@ -174,7 +174,7 @@ fn rows_of_the_files_are_in_the_order_of_half_turned_heads() {
     let by_neighbours = |head: &[f32], position: f32| -> Vec<f32> {
         let turned = |at: usize| {
             let (sin, cos) = angle(position, at / 2).sin_cos();
-            if at % 2 == 0 { head[at] * cos - head[at + 1] * sin } else { head[at] * cos + head[at - 1] * sin }
+            if at.is_multiple_of(2) { head[at] * cos - head[at + 1] * sin } else { head[at] * cos + head[at - 1] * sin }
         };
         (0..8).map(turned).collect()
     };

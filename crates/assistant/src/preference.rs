@@ -4,6 +4,8 @@
 //! next. The preference for a title is ln p(title | history) − ln p(title): how much likelier the history makes it, so that titles
 //! aren't preferred for being short or common. No identifier is ever shown.
 
+use std::collections::HashSet;
+
 use zhiyin_core::language::{Field, Message, Part, Role};
 
 /// Bumped when the template changes: adapters are trained for one of them.
@@ -21,12 +23,14 @@ const LIST: &str = "List what I choose, one title a line, in the order in which 
 
 /// The chat up to the end of what was chosen, oldest first; only the newest [`HISTORY_TITLES_MAX`] titles are read.
 pub fn chosen<S: AsRef<str>>(history: &[S]) -> Vec<Message> {
-    let newest = &history[history.len().saturating_sub(HISTORY_TITLES_MAX)..];
-    let mut answer = Message::new(Role::Assistant, "");
-    for title in newest {
-        answer = answer.data(Field::UserHistory, cut(title.as_ref())).text("\n");
-    }
+    let answer = listed(Message::new(Role::Assistant, ""), history);
     vec![Message::new(Role::System, RULES), Message::new(Role::User, LIST), answer]
+}
+
+/// Each title once, where it came first: so histories are taught, and so they have to be asked about.
+pub fn first_times<S: AsRef<str>>(history: &[S]) -> Vec<&str> {
+    let mut seen = HashSet::new();
+    history.iter().map(AsRef::as_ref).filter(|title| seen.insert(*title)).collect()
 }
 
 /// A title as it would come next.
@@ -36,17 +40,19 @@ pub fn next(title: &str) -> Part {
 
 /// The chat that asks whether a title would be chosen next, and the two answers: yes and no.
 pub fn question<S: AsRef<str>>(history: &[S], title: &str) -> (Vec<Message>, [&'static str; 2]) {
-    let newest = &history[history.len().saturating_sub(HISTORY_TITLES_MAX)..];
-    let mut said = Message::new(Role::User, "I chose:\n");
-    for title in newest {
-        said = said.data(Field::UserHistory, cut(title.as_ref())).text("\n");
-    }
+    let said = listed(Message::new(Role::User, "I chose:\n"), history);
     let said = said.text("Do I choose this next?\n").data(Field::ItemTitle, cut(title));
     (vec![Message::new(Role::System, RULES), said, Message::new(Role::Assistant, "")], ["Yes", "No"])
 }
 
-/// A title that isn't empty, has no line breaks and isn't too long. One in capitals is written as a sentence: it is understood better, and takes
-/// half the tokens.
+/// Adds the newest titles, one a line.
+fn listed<S: AsRef<str>>(message: Message, history: &[S]) -> Message {
+    let newest = &history[history.len().saturating_sub(HISTORY_TITLES_MAX)..];
+    newest.iter().fold(message, |message, title| message.data(Field::UserHistory, cut(title.as_ref())).text("\n"))
+}
+
+/// A title that isn't empty, has no line breaks and isn't too long. One in capitals is written as a sentence: it is made of words that
+/// the model has met, and of fewer tokens.
 fn cut(title: &str) -> String {
     let end = (0..=title.len().min(TITLE_BYTES_MAX)).rev().find(|&at| title.is_char_boundary(at)).unwrap_or(0);
     let words: Vec<&str> = title[..end].split_whitespace().collect();
@@ -73,6 +79,7 @@ mod tests {
         assert!(lines.starts_with("Title 8\n") && lines.ends_with("Title 19\n"));
         assert_eq!(next(" a \n b ").text, "a b\n");
         assert_eq!(chosen::<&str>(&[]).last().unwrap().content(), "");
+        assert_eq!(first_times(&["a", "b", "a", "c", "b"]), ["a", "b", "c"]);
     }
 
     #[test]

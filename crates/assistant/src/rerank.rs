@@ -5,9 +5,9 @@
 
 use crate::{
     assistant::Assistant,
-    preference::{chosen, next},
+    preference::{chosen, first_times, next},
 };
-use std::{collections::HashSet, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 use zhiyin_core::language::{LanguageError, LanguageModel, Limits, Message, ScoreRequest};
 
 /// Items of a list that are ordered anew; those after them stay where they are.
@@ -62,12 +62,6 @@ impl Taught {
     fn is_asked(&self, length: usize) -> bool {
         self.lengths.iter().any(|lengths| lengths.contains(&length))
     }
-}
-
-/// Each title once, where it came first: so the template is taught.
-fn first_times(history: &[String]) -> Vec<&str> {
-    let mut seen = HashSet::new();
-    history.iter().map(String::as_str).filter(|title| seen.insert(*title)).collect()
 }
 
 fn scores(

@@ -75,15 +75,16 @@ impl Head<'_> {
 }
 
 /// Rows of `width` numbers that begin `stride` numbers after each other.
-fn strided(numbers: &[f32], rows: usize, width: usize, stride: usize) -> MatRef<'_, f32> {
+pub fn strided(numbers: &[f32], rows: usize, width: usize, stride: usize) -> MatRef<'_, f32> {
     MatRef::from_row_major_slice_with_stride(&numbers[..(rows - 1) * stride + width], rows, width, stride)
 }
 
 /// Turns scores into shares; a token sees nothing that comes after it.
-struct Causal<'a> {
-    scores: &'a mut [f32],
-    total: usize,
-    tokens: usize,
+pub struct Causal<'a> {
+    /// Rows of `total` numbers, one for each of the last tokens.
+    pub scores: &'a mut [f32],
+    pub total: usize,
+    pub tokens: usize,
 }
 
 kernel!(Causal, Causal { scores, total, tokens } => {

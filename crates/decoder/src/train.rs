@@ -41,8 +41,7 @@ impl Decoder {
         let targets = targets(examples);
         let hidden = self.model.shape.hidden;
         for chunk in targets.chunks(LOGITS_ROWS) {
-            let rows: Vec<f32> =
-                chunk.iter().flat_map(|target| &states[target.row * hidden..][..hidden]).copied().collect();
+            let rows = foretelling(&states, chunk, hidden);
             let mut logits = self.model.logits(&rows);
             for (row, target) in logits.chunks_exact_mut(self.model.shape.vocabulary).zip(chunk) {
                 dispatch(LogSoftmax { row });
@@ -64,8 +63,7 @@ impl Decoder {
         let mut slopes = vec![0.0; states.len()];
         let (mut loss, mut scratch) = (0.0, Vec::new());
         for chunk in targets(examples).chunks(LOGITS_ROWS) {
-            let rows: Vec<f32> =
-                chunk.iter().flat_map(|target| &states[target.row * hidden..][..hidden]).copied().collect();
+            let rows = foretelling(&states, chunk, hidden);
             let mut logits = self.model.logits(&rows);
             for (row, target) in logits.chunks_exact_mut(vocabulary).zip(chunk) {
                 dispatch(Softmax { row });
@@ -109,6 +107,11 @@ fn targets(examples: &[&Example]) -> Vec<Target> {
         first += example.tokens.len();
     }
     targets
+}
+
+/// The states that foretell these targets.
+fn foretelling(states: &[f32], targets: &[Target], hidden: usize) -> Vec<f32> {
+    targets.iter().flat_map(|target| &states[target.row * hidden..][..hidden]).copied().collect()
 }
 
 /// Normalised states of all tokens.

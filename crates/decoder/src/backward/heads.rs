@@ -5,9 +5,12 @@
 
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
 use rayon::prelude::*;
-use zhiyin_kernels::{dispatch, dot, kernel, softmax};
+use zhiyin_kernels::{dispatch, dot, kernel};
 
-use crate::llama::Shape;
+use crate::{
+    attention::{Causal, strided},
+    llama::Shape,
+};
 
 /// Derivatives by queries, keys and values, in rows as `attention` has them. `by_mixed` are those by what the heads give.
 pub fn back(shape: Shape, lengths: &[usize], attention: &[f32], by_mixed: &[f32]) -> Vec<f32> {
@@ -51,7 +54,8 @@ impl Task<'_> {
         let Shape { heads, key_heads, width, .. } = self.shape;
         let (tokens, group) = (self.tokens, heads / key_heads);
         let row_width = (heads + 2 * key_heads) * width;
-        let of = |head: usize| rows(&self.attention[self.first * row_width + head * width..], tokens, width, row_width);
+        let of =
+            |head: usize| strided(&self.attention[self.first * row_width + head * width..], tokens, width, row_width);
         let (keys, values) = (of(heads + self.key), of(heads + key_heads + self.key));
         let scale = 1.0 / (width as f32).sqrt();
         let mut out = vec![0.0; (group + 2) * tokens * width];
@@ -63,9 +67,9 @@ impl Task<'_> {
             let head = self.key * group + head;
             let queries = of(head);
             let slopes = &self.by_mixed[self.first * heads * width + head * width..];
-            let slopes = rows(slopes, tokens, width, heads * width);
+            let slopes = strided(slopes, tokens, width, heads * width);
             matmul(square_mut(&mut shares, tokens), Accum::Replace, queries, keys.transpose(), scale, Par::Seq);
-            dispatch(Shares { shares: &mut shares, tokens });
+            dispatch(Causal { scores: &mut shares, total: tokens, tokens });
             matmul(square_mut(&mut by_shares, tokens), Accum::Replace, slopes, values.transpose(), 1.0, Par::Seq);
             let transposed = square(&shares, tokens).transpose();
             matmul(flat_mut(by_values, tokens, width), Accum::Add, transposed, slopes, 1.0, Par::Seq);
@@ -76,10 +80,6 @@ impl Task<'_> {
         }
         out
     }
-}
-
-fn rows(numbers: &[f32], rows: usize, width: usize, stride: usize) -> MatRef<'_, f32> {
-    MatRef::from_row_major_slice_with_stride(&numbers[..(rows - 1) * stride + width], rows, width, stride)
 }
 
 fn square(numbers: &[f32], side: usize) -> MatRef<'_, f32> {
@@ -93,20 +93,6 @@ fn square_mut(numbers: &mut [f32], side: usize) -> MatMut<'_, f32> {
 fn flat_mut(numbers: &mut [f32], rows: usize, width: usize) -> MatMut<'_, f32> {
     MatMut::from_row_major_slice_mut(numbers, rows, width)
 }
-
-/// Scores to shares; a token sees nothing that comes after it.
-struct Shares<'a> {
-    shares: &'a mut [f32],
-    tokens: usize,
-}
-
-kernel!(Shares, Shares { shares, tokens } => {
-    for (token, row) in shares.chunks_exact_mut(tokens).enumerate() {
-        let (seen, hidden) = row.split_at_mut(token + 1);
-        softmax(seen);
-        hidden.fill(0.0);
-    }
-});
 
 /// Derivatives by the shares become those by the scores.
 struct ScoresBack<'a> {

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use clap::{Args, builder::TypedValueParser};
 use serde_json::json;
+use zhiyin_assistant::preference::first_times;
 use zhiyin_core::storage::{ActorKind, ActorRow, Storage};
 use zhiyin_decoder::Decoder;
 use zhiyin_engine::{RecommendRequest, cost::cpu_seconds, request::RecommendedItem};
@@ -146,12 +147,7 @@ impl Teacher<'_> {
         let titled = list.items.into_iter().filter(|item| !item.title.is_empty());
         let numbered = |item: RecommendedItem| Some((self.home.engine.item_number(&item.item)?, item.title));
         let candidates: Vec<(u32, String)> = titled.filter_map(numbered).collect();
-        let mut history: Vec<String> = Vec::new();
-        for title in titles {
-            if !history.contains(&title) {
-                history.push(title);
-            }
-        }
+        let history: Vec<String> = first_times(&titles).into_iter().map(str::to_owned).collect();
         let pupil = Pupil { actor: row.ix, history, candidates };
         Ok(Some(pupil).filter(|pupil| !pupil.history.is_empty() && pupil.candidates.len() > 1))
     }

@@ -13,7 +13,7 @@ use zhiyin_core::{
     Kind,
     storage::{Batch, Storage, StorageError},
 };
-use zhiyin_store::{Access, KeyError, LiveModel, Scope, Scopes, Store, StoreOptions};
+use zhiyin_store::{Access, KeyError, LiveModel, Scope, Scopes, Store, StoreOptions, TeacherScores};
 
 #[test]
 fn a_key_is_shown_once_and_kept_as_a_hash() {
@@ -191,4 +191,26 @@ fn erased_names_leave_the_files() {
         let bytes = fs_err::read(entry.unwrap().path()).unwrap();
         assert!(!bytes.windows(20).any(|window| window == b"tarragon-and-saffron"), "overwritten, not only unlinked");
     }
+}
+
+#[test]
+fn soft_labels_are_replaced_by_newer_ones_and_erased_with_their_user() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.commit(&Batch { actors: vec![user(0), user(1)], ..Batch::default() }).unwrap();
+    let scores = |actor, made_ms, label| TeacherScores {
+        actor,
+        model: "teacher@1".to_owned(),
+        made_ms,
+        length: 2,
+        labels: vec![(7, label), (3, -1.25)],
+    };
+    // Nobody has the number 9.
+    store.put_teacher_scores(&[scores(0, 5, 0.1), scores(1, 5, 0.2), scores(9, 5, 0.3)]).unwrap();
+    store.put_teacher_scores(&[scores(0, 6, 0.4)]).unwrap();
+    assert_eq!(store.teacher_scores("teacher@1").unwrap(), [scores(0, 6, 0.4), scores(1, 5, 0.2)]);
+    assert!(store.teacher_scores("teacher@2").unwrap().is_empty());
+    store.erase(&[0]).unwrap();
+    store.put_teacher_scores(&[scores(0, 7, 0.5)]).unwrap();
+    assert_eq!(store.teacher_scores("teacher@1").unwrap(), [scores(1, 5, 0.2)]);
 }

@@ -18,8 +18,11 @@ mkdir -p "$work"
 build_peer() {
     [ -x "$work/peer/target/release/serving" ] && return
     rm -rf "$work/peer" "$work/fetch"
-    cargo new --quiet --vcs none "$work/fetch"
-    (cd "$work/fetch" && cargo add --quiet serenade@=0.3.1 && cargo fetch --quiet)
+    mkdir -p "$work/fetch/src"
+    : > "$work/fetch/src/lib.rs"
+    # A workspace of its own, so that ours doesn't take it in.
+    printf '[package]\nname = "fetch"\nversion = "0.0.0"\nedition = "2024"\n[dependencies]\nserenade = "=0.3.1"\n[workspace]\n' > "$work/fetch/Cargo.toml"
+    (cd "$work/fetch" && cargo fetch --quiet)
     cp -r "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/serenade-0.3.1 "$work/peer"
     # The version of console in its lock file no longer compiles.
     (cd "$work/peer" && cargo update --quiet -p console --precise 0.15.8 && cargo build --quiet --release --bin serving)

@@ -8,19 +8,18 @@ need_tools
 need_package c++ build-essential
 
 seconds="${2:-${ZHIYIN_FUZZ_SECONDS:-10}}"
-target="$(rustc -vV | sed -n 's/^host: //p')"
-export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1"
+target="${CARGO_TARGET_DIR:-target}"
 
-# With --target, the flags don't reach build scripts and macros, which couldn't link with them.
-cargo build --quiet --release --manifest-path fuzz/Cargo.toml --target "$target" --target-dir target/fuzz
+# Only the crates of the project are instrumented; what they depend on is shared with the tests. Checks for overflow are on, as in them.
+RUSTC_WORKSPACE_WRAPPER="$PWD/scripts/instrumented-rustc.sh" cargo build --quiet --package zhiyin-fuzz
 for name in ${1:-events filters}; do
-    corpus="target/fuzz/corpus/$name"
+    corpus="$target/fuzz/corpus/$name"
     mkdir -p "$corpus"
-    log="target/fuzz/$name.log"
-    "target/fuzz/$target/release/$name" -max_total_time="$seconds" -max_len=2048 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
-        -artifact_prefix="target/fuzz/$name-" "$corpus" "fuzz/seeds/$name" > "$log" 2>&1 || {
+    log="$target/fuzz/$name.log"
+    "$target/debug/$name" -max_total_time="$seconds" -max_len=2048 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
+        -artifact_prefix="$target/fuzz/$name-" "$corpus" "fuzz/seeds/$name" > "$log" 2>&1 || {
         cat "$log" >&2
-        fail "fuzzing $name found a failure; the input is in target/fuzz/$name-*"
+        fail "fuzzing $name found a failure; the input is in $target/fuzz/$name-*"
     }
     printf '%s: %s inputs in %s s, no failure\n' "$name" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" "$seconds"
 done

@@ -1,19 +1,17 @@
 //! Any bytes are refused or become an event; what passes cleaning survives the way to the log and back.
 #![no_main]
+#![allow(clippy::disallowed_methods, reason = "the macro of libFuzzer opens files itself")]
 
 use libfuzzer_sys::fuzz_target;
-use zhiyin_core::EventInput;
-use zhiyin_engine::{
-    EngineConfig,
-    clean::{Cleaner, Verdict},
-};
+use zhiyin_core::{EventInput, KindWeights};
+use zhiyin_intake::clean::{Cleaner, CleaningConfig, Verdict};
 
 /// 2026-11-24 00:00 UTC.
 const NOW_MS: i64 = 1_795_478_400_000;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(input) = serde_json::from_slice::<EventInput>(bytes) else { return };
-    let Ok(mut cleaner) = Cleaner::new(&EngineConfig::default()) else { unreachable!("the defaults are valid") };
+    let mut cleaner = Cleaner::new(&CleaningConfig::default(), KindWeights::default());
     match cleaner.check(input, NOW_MS) {
         Verdict::Clean(screened) => {
             let event = &screened.event;

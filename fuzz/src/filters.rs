@@ -1,9 +1,10 @@
 //! Any text is a filter or a refusal that names a place; a filter can be asked about any item.
 #![no_main]
+#![allow(clippy::disallowed_methods, reason = "the macro of libFuzzer opens files itself")]
 
 use libfuzzer_sys::fuzz_target;
 use zhiyin_core::{ExternalId, Item};
-use zhiyin_engine::filter::Filter;
+use zhiyin_intake::filter::Filter;
 
 fuzz_target!(|text: &str| {
     let item = ExternalId::parse("id", "mug-1").map(Item::bare);

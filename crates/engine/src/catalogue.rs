@@ -8,12 +8,11 @@ use zhiyin_core::{
     Item, Problem, User, limits,
     storage::{ActorKind, Batch, Erased, ItemRow},
 };
+use zhiyin_intake::{clean::rules, filter::Filter};
 
 use crate::{
-    clean::rules,
     engine::{Engine, check_batch},
     error::EngineError,
-    filter::Filter,
     writer::{Writer, queue::Work},
 };
 

@@ -24,10 +24,10 @@ use zhiyin_core::{
     limits,
     storage::{OutcomeRow, Position, RejectedEvent, Storage},
 };
+use zhiyin_intake::clean::{Counters, Rules, rules::Refused};
 use zhiyin_models::{Dataset, Histories};
 
 use crate::{
-    clean::{Counters, Rules, rules::Refused},
     config::EngineConfig,
     error::EngineError,
     experiment::ExperimentData,

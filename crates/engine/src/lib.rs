@@ -8,7 +8,6 @@ mod artefact;
 pub mod catalogue;
 #[cfg(test)]
 mod checks;
-pub mod clean;
 mod cold_choice;
 pub mod config;
 pub mod cost;
@@ -17,7 +16,6 @@ mod erase;
 pub mod error;
 pub mod experiment;
 pub mod feedback;
-pub mod filter;
 mod fuse;
 mod learn;
 mod learn_reading;

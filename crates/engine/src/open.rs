@@ -13,9 +13,9 @@ use zhiyin_core::{
     ActorIx, Clock, Decision, ItemIx, Problem,
     storage::{ActorRow, HighWater, ItemRow, LoggedEvent, Position, Storage, StorageError},
 };
+use zhiyin_intake::clean::{Counters, Habits};
 
 use crate::{
-    clean::{Counters, Habits},
     config::EngineConfig,
     engine::Core,
     error::EngineError,

@@ -6,11 +6,11 @@
 use rand::random;
 use serde::{Deserialize, Serialize};
 use zhiyin_core::{Decision, ItemIx, Problem, ShownItem, decision_id, limits};
+use zhiyin_intake::filter::Filter;
 
 use crate::{
     engine::Engine,
     error::EngineError,
-    filter::Filter,
     rank::best_items,
     request::{Recommendations, RecommendedItem},
 };

@@ -6,13 +6,10 @@ mod support;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use support::{Bench, block_on};
-use zhiyin_core::{EventInput, Item, TimeInput, User};
+use zhiyin_core::{EventInput, Item, KindWeights, TimeInput, User};
 use zhiyin_datasets::{Format, Record, Source};
-use zhiyin_engine::{
-    EngineConfig,
-    clean::{Cleaner, Verdict},
-    request::RecommendRequest,
-};
+use zhiyin_engine::{EngineConfig, request::RecommendRequest};
+use zhiyin_intake::clean::{Cleaner, CleaningConfig, Verdict};
 
 /// Lines that the whole engine takes in; the rules alone see all of them.
 const SLICE: usize = 6_000;
@@ -49,7 +46,7 @@ fn time_ms(event: &EventInput) -> i64 {
 
 /// The two typing errors of the data and their cancellations, and how much of the rest the rules touch.
 fn cleaning_earns_its_name(events: &[EventInput]) {
-    let mut cleaner = Cleaner::new(&EngineConfig::default()).unwrap();
+    let mut cleaner = Cleaner::new(&CleaningConfig::default(), KindWeights::default());
     let (mut by_rule, mut giants) = (BTreeMap::<&str, u32>::new(), Vec::new());
     for event in events {
         let now_ms = time_ms(event);

@@ -2,12 +2,12 @@
 
 use rustc_hash::FxHashSet;
 use zhiyin_core::{ItemIx, Problem, clock::Millis, limits};
+use zhiyin_intake::filter::Filter;
 
 use super::page;
 use crate::{
     config::{EngineConfig, ExcludeSeen},
     error::EngineError,
-    filter::Filter,
     request::{Explain, RecommendRequest},
     state::OnlineState,
 };

@@ -21,12 +21,12 @@ use zhiyin_core::{
     ActorIx, Decision,
     storage::{Appended, Batch, ItemRow, Position, StagedEvent},
 };
+use zhiyin_intake::clean::{Finding, Habits, Judgement, Rule, Screened, rules::Refused};
 
 pub(crate) use staging::Free;
 use staging::Staging;
 
 use crate::{
-    clean::{Finding, Habits, Judgement, Rule, Screened, rules::Refused},
     engine::Core,
     error::EngineError,
     request::{EventOutcome, EventStatus},

@@ -4,15 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::oneshot;
 use zhiyin_core::{Item, User, clock::Millis, limits, storage::Erased};
+use zhiyin_intake::clean::{Screened, rules::Refused};
 
-use crate::{
-    clean::{Screened, rules::Refused},
-    engine::Frozen,
-    error::EngineError,
-    listen::Listener,
-    online::OnlineModels,
-    request::EventOutcome,
-};
+use crate::{engine::Frozen, error::EngineError, listen::Listener, online::OnlineModels, request::EventOutcome};
 
 /// Where an answer goes. The caller may be gone.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, EngineError>>;

@@ -6,12 +6,9 @@ use zhiyin_core::{
     ActorIx, ExternalId, Item, ItemIx, User,
     storage::{ActorKind, ActorRow, Batch, ItemRow, StagedEvent},
 };
+use zhiyin_intake::clean::{Finding, Rule, Screened, rules::Refused};
 
-use crate::{
-    clean::{Finding, Rule, Screened, rules::Refused},
-    config::EventsConfig,
-    state::OnlineState,
-};
+use crate::{config::EventsConfig, state::OnlineState};
 
 /// First numbers that are free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

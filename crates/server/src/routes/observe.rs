@@ -20,7 +20,8 @@ use zhiyin_core::{
     Problem, limits,
     storage::{OutcomeRow, RejectedEvent},
 };
-use zhiyin_engine::{Engine, EngineError, Status, clean::counters::RuleCount, progress::Silent};
+use zhiyin_engine::{Engine, EngineError, Status, progress::Silent};
+use zhiyin_intake::clean::counters::RuleCount;
 
 use crate::{
     answer::{self, Answer},

@@ -1,11 +1,8 @@
 //! Each rule of cleaning: what passes, what is repaired, what is refused, and with which name.
 
 use serde_json::{Map, Value, json};
-use zhiyin_core::{EventInput, TimeInput, limits};
-use zhiyin_engine::{
-    EngineConfig,
-    clean::{Cleaner, Rule, Screened, Verdict},
-};
+use zhiyin_core::{EventInput, KindWeights, TimeInput, limits};
+use zhiyin_intake::clean::{Cleaner, CleaningConfig, Rule, Screened, Verdict};
 
 const NOW_MS: i64 = 1_800_000_000_000;
 
@@ -14,10 +11,10 @@ fn purchase() -> EventInput {
     EventInput { kind: "purchase".into(), user, item, ..EventInput::default() }
 }
 
-fn cleaner(change: impl FnOnce(&mut EngineConfig)) -> Cleaner {
-    let mut config = EngineConfig::default();
+fn cleaner(change: impl FnOnce(&mut CleaningConfig)) -> Cleaner {
+    let mut config = CleaningConfig::default();
     change(&mut config);
-    Cleaner::new(&config).unwrap()
+    Cleaner::new(&config, KindWeights::default())
 }
 
 fn check(input: EventInput) -> Verdict {
@@ -120,23 +117,22 @@ fn kinds_without_item_and_configured_kinds_pass() {
     let search = EventInput { kind: "search".into(), item: None, query: Some("lantern".into()), ..purchase() };
     assert!(clean(check(search)).event.item.is_none());
     let wish = EventInput { kind: "wish".into(), ..purchase() };
-    let mut cleaner = cleaner(|config| {
-        config.events.weights.insert("wish".into(), 2.0);
-    });
+    let kinds = KindWeights::with(&[("wish".to_owned(), 2.0)].into()).unwrap();
+    let mut cleaner = Cleaner::new(&CleaningConfig::default(), kinds);
     assert_eq!(clean(cleaner.check(wish, NOW_MS)).event.kind.name(), "wish");
 }
 
 #[test]
 fn the_past_can_be_limited() {
     let old = |days: i64| EventInput { time: Some(TimeInput::Millis(NOW_MS - days * 86_400_000)), ..purchase() };
-    let mut cleaner = cleaner(|config| config.cleaning.past_days_max = 30);
+    let mut cleaner = cleaner(|config| config.past_days_max = 30);
     clean(cleaner.check(old(30), NOW_MS));
     assert!(matches!(cleaner.check(old(31), NOW_MS), Verdict::Refused(finding) if finding.rule == Rule::TooOld));
 }
 
 #[test]
 fn a_burst_is_measured_on_the_events_own_time_and_per_actor() {
-    let mut cleaner = cleaner(|config| config.cleaning.events_per_minute_max = 3);
+    let mut cleaner = cleaner(|config| config.events_per_minute_max = 3);
     let view = |user: &str, number: i64, time_ms| EventInput {
         id: Some(format!("{user}-{number}-{time_ms}")),
         kind: "view".into(),
@@ -165,7 +161,7 @@ fn a_burst_is_measured_on_the_events_own_time_and_per_actor() {
 
 #[test]
 fn a_repeat_within_the_window_is_passed_over() {
-    let mut cleaner = cleaner(|config| config.cleaning.repeat_ms = 2_000);
+    let mut cleaner = cleaner(|config| config.repeat_ms = 2_000);
     let click = |number: i64, item: &str, time_ms| EventInput {
         id: Some(format!("click-{number}")),
         kind: "click".into(),

@@ -6,6 +6,7 @@
 //! apart with the rule and the reason. What habits remember is a protection, not state: it is lost with the process and rebuilt from
 //! the end of the log.
 
+mod config;
 pub mod counters;
 mod generations;
 pub mod habits;
@@ -15,11 +16,10 @@ use std::fmt;
 
 use zhiyin_core::{Event, EventInput, KindWeights, Problem, clock::Millis};
 
+pub use config::CleaningConfig;
 pub use counters::Counters;
 pub use habits::{Habits, Judgement};
 pub use rules::Rules;
-
-use crate::config::EngineConfig;
 
 /// The rules by which an event is repaired or refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,9 +193,8 @@ impl Cleaner {
     ///
     /// # Errors
     /// The configured weights are out of range.
-    pub fn new(config: &EngineConfig) -> Result<Self, Problem> {
-        let kinds = KindWeights::with(&config.events.weights)?;
-        Ok(Self { rules: Rules::new(config.cleaning.clone(), kinds), habits: Habits::new(config.cleaning.clone()) })
+    pub fn new(config: &CleaningConfig, kinds: KindWeights) -> Self {
+        Self { rules: Rules::new(config.clone(), kinds), habits: Habits::new(config.clone()) }
     }
 
     /// Judges an event that arrives at `now_ms`.

@@ -3,8 +3,7 @@
 use ahash::RandomState;
 use zhiyin_core::{Event, Kind, clock::Millis};
 
-use super::{Finding, Rule, Screened, generations::Generations};
-use crate::config::CleaningConfig;
+use super::{CleaningConfig, Finding, Rule, Screened, generations::Generations};
 
 /// Actors, and (actor, kind, item) triples, that are remembered at least.
 const REMEMBERED_MIN: usize = 65_536;

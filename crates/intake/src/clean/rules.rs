@@ -7,8 +7,7 @@ use zhiyin_core::{
     storage::RejectedEvent,
 };
 
-use super::{Finding, Rule, Screened};
-use crate::config::CleaningConfig;
+use super::{CleaningConfig, Finding, Rule, Screened};
 
 /// Bytes of a refused event that are kept.
 pub const BODY_KEPT_BYTES_MAX: usize = 4 * 1024;
@@ -309,7 +308,7 @@ fn texts(input: &EventInput) -> Result<(), Finding> {
 }
 
 /// Checks the size of free attributes: of an event, an item or a user.
-pub(crate) fn attributes(attributes: &Map<String, Value>) -> Result<(), (Rule, String)> {
+pub fn attributes(attributes: &Map<String, Value>) -> Result<(), (Rule, String)> {
     if attributes.is_empty() {
         return Ok(());
     }

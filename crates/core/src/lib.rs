@@ -2,6 +2,7 @@
 //!
 //! This crate does no I/O and knows no model. Everything else depends on it; it depends on nothing of ours.
 
+pub mod capacity;
 pub mod clock;
 pub mod decision;
 pub mod encoder;

@@ -89,7 +89,7 @@ impl Engine {
     pub fn user(&self, id: &str) -> Option<Arc<User>> {
         let state = self.state();
         let actor = state.actors.find(ActorKind::User, id).and_then(|ix| state.actors.get(ix))?;
-        Some(actor.profile.clone().unwrap_or_else(|| Arc::new(User::bare(actor.id.clone()))))
+        Some(actor.extras.profile.clone().unwrap_or_else(|| Arc::new(User::bare(actor.id.clone()))))
     }
 
     /// Users in the order in which they were first seen, from the cursor `after` of an earlier page on. Pages never repeat or skip a
@@ -100,8 +100,9 @@ impl Engine {
     pub fn users(&self, after: Option<&str>, limit: usize) -> Result<Page<Arc<User>>, EngineError> {
         let state = self.state();
         let users = state.actors.iter_from(start(after)?).filter(|(_, actor)| actor.kind == ActorKind::User);
-        let rows = users
-            .map(|(ix, actor)| (ix, actor.profile.clone().unwrap_or_else(|| Arc::new(User::bare(actor.id.clone())))));
+        let rows = users.map(|(ix, actor)| {
+            (ix, actor.extras.profile.clone().unwrap_or_else(|| Arc::new(User::bare(actor.id.clone()))))
+        });
         Ok(page(rows, limit))
     }
 

@@ -168,7 +168,7 @@ proptest! {
         let unbounded = open(&storage, tempfile::tempdir().unwrap().path(), &EngineConfig::default());
         for (ix, actor) in unbounded.state().actors.iter() {
             let (_, sequence) = engine.core.sequences(&[ix]).unwrap().remove(0);
-            prop_assert_eq!((&sequence.history, &sequence.negatives), (&actor.history, &actor.negatives));
+            prop_assert_eq!((&sequence.history, &sequence.negatives), (&actor.history, &actor.extras.negatives));
         }
     }
 

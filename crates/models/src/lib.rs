@@ -26,7 +26,9 @@ pub mod model;
 mod neighbours;
 #[cfg(test)]
 mod online_checks;
+mod packed;
 pub mod popularity;
+mod postings;
 pub mod ranked;
 pub mod repeat;
 pub mod scores;

@@ -1,86 +1,13 @@
-//! What the neighbourhood models share: who met an item and when, and a scratch table in which a query collects candidates.
-//!
-//! Postings are exact and unbounded; a query only walks the latest of each item. Removing from an item's postings costs a move of what
-//! follows, which is fine for the rare deletion.
+//! What the neighbourhood models share: a scratch table in which a query collects candidates from postings.
 
 use std::{cell::RefCell, cmp::Reverse};
 
-use serde::{Deserialize, Serialize};
 use zhiyin_core::{ActorIx, ItemIx};
+
+use crate::postings::{List, Posting};
 
 /// Query items that one search can tell apart.
 pub(crate) const SOURCES_MAX: usize = 32;
-
-/// Somebody met an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Posting {
-    /// When, in seconds since 1970 UTC.
-    pub(crate) time_s: u32,
-    /// Who.
-    pub(crate) actor: ActorIx,
-}
-
-/// Postings by item, oldest first, ties by actor. Empty lists at the end don't exist.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Postings(Vec<Vec<Posting>>);
-
-impl Postings {
-    /// Adds a posting in its place.
-    pub(crate) fn add(&mut self, item: ItemIx, posting: Posting) {
-        let list = self.list_mut(item);
-        let at = list.iter().rposition(|other| *other <= posting).map_or(0, |before| before + 1);
-        list.insert(at, posting);
-    }
-
-    /// Adds a posting at the end; [`Postings::sort`] has to follow.
-    pub(crate) fn push(&mut self, item: ItemIx, posting: Posting) {
-        self.list_mut(item).push(posting);
-    }
-
-    /// Brings pushed postings into order.
-    pub(crate) fn sort(&mut self) {
-        self.0.iter_mut().for_each(|list| list.sort_unstable());
-    }
-
-    /// Removes one such posting.
-    pub(crate) fn remove(&mut self, item: ItemIx, posting: Posting) {
-        let Some(list) = self.0.get_mut(item as usize) else { return };
-        if let Ok(at) = list.binary_search(&posting) {
-            list.remove(at);
-        }
-        if list.is_empty() {
-            *list = Vec::new();
-        }
-        while self.0.last().is_some_and(Vec::is_empty) {
-            self.0.pop();
-        }
-    }
-
-    /// All postings of an item.
-    pub(crate) fn of(&self, item: ItemIx) -> &[Posting] {
-        self.0.get(item as usize).map_or(&[], Vec::as_slice)
-    }
-
-    /// Bytes on the heap.
-    pub(crate) fn heap_bytes(&self) -> usize {
-        let lists = self.0.iter().map(|list| list.capacity() * size_of::<Posting>()).sum::<usize>();
-        lists + self.0.capacity() * size_of::<Vec<Posting>>()
-    }
-
-    /// The list of an item with room for one more; lists grow by a quarter.
-    fn list_mut(&mut self, item: ItemIx) -> &mut Vec<Posting> {
-        let at = item as usize;
-        if at >= self.0.len() {
-            self.0.resize_with(at + 1, Vec::new);
-        }
-        let list = &mut self.0[at];
-        if list.len() == list.capacity() {
-            list.reserve_exact(list.len() / 4 + 2);
-        }
-        list
-    }
-}
 
 /// An actor who shares items with the query.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -155,27 +82,24 @@ impl Candidates {
     }
 
     /// Walks the `count` latest postings of the query item at `place`, adding `weight` to everyone there once.
-    pub(crate) fn credit(&mut self, postings: &[Posting], count: usize, place: usize, weight: f32) {
-        for &posting in newest(postings, count) {
-            match self.find(posting.actor) {
-                Ok(known) => self.list[known].credit(place, weight),
-                Err(_) if Some(posting.actor) == self.asker => {}
-                Err(slot) => {
-                    self.slots[slot] = Slot { stamp: self.stamp, place: self.list.len() as u32 };
-                    let Posting { actor, time_s } = posting;
-                    self.list.push(Candidate { actor, shared: 1 << place, similarity: weight, time_s });
-                }
+    pub(crate) fn credit(&mut self, postings: &List, count: usize, place: usize, weight: f32) {
+        postings.each_newest(count, |Posting { actor, time_s }| match self.find(actor) {
+            Ok(known) => self.list[known].credit(place, weight),
+            Err(_) if Some(actor) == self.asker => {}
+            Err(slot) => {
+                self.slots[slot] = Slot { stamp: self.stamp, place: self.list.len() as u32 };
+                self.list.push(Candidate { actor, shared: 1 << place, similarity: weight, time_s });
             }
-        }
+        });
     }
 
     /// As [`Candidates::credit`], but passes over those who aren't candidates yet.
-    pub(crate) fn credit_known(&mut self, postings: &[Posting], count: usize, place: usize, weight: f32) {
-        for posting in newest(postings, count) {
+    pub(crate) fn credit_known(&mut self, postings: &List, count: usize, place: usize, weight: f32) {
+        postings.each_newest(count, |posting| {
             if let Ok(known) = self.find(posting.actor) {
                 self.list[known].credit(place, weight);
             }
-        }
+        });
     }
 
     /// Where an actor stands in the list, or the slot that is free for them.
@@ -215,11 +139,6 @@ impl Candidates {
     pub(crate) fn all_mut(&mut self) -> &mut [Candidate] {
         &mut self.list
     }
-}
-
-/// The `count` latest postings, newest first.
-fn newest(postings: &[Posting], count: usize) -> impl Iterator<Item = &Posting> {
-    postings[postings.len().saturating_sub(count)..].iter().rev()
 }
 
 /// The different items among the latest, newest first, each with its age in places; at most [`SOURCES_MAX`].

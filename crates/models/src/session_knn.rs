@@ -6,7 +6,7 @@
 //!
 //! Unlike the paper the bound on recent sessions holds per item and not for all together, so nothing has to be evicted. Once `neighbours`
 //! sessions are more similar than anyone new can become, the older query items only raise those. Neighbours' items come from
-//! [`Query::histories`]. A posting costs 8 bytes, one per event.
+//! [`Query::histories`]. There is one posting per event.
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,8 @@ use crate::{
     Cause, Contribution, Dataset, Model, Online, Query, Scores, Step,
     counts::{each_step, fast_ln},
     dataset::latest,
-    neighbours::{Candidate, Candidates, Posting, Postings, SOURCES_MAX, distinct_newest},
+    neighbours::{Candidate, Candidates, SOURCES_MAX, distinct_newest},
+    postings::{Gathered, Posting, Postings},
 };
 
 /// Hyper-parameters. All of them only concern scoring.
@@ -81,12 +82,12 @@ impl SessionKnn {
     /// A model that has learned a whole set.
     pub fn fit(data: &Dataset, params: &Params) -> Self {
         let mut model = Self::new(params.clone());
+        let mut postings = Gathered::default();
         each_step(data, |step| {
-            model.postings.push(step.event.item, posting(step));
+            postings.push(step.event.item, posting(step));
             model.sessions += u64::from(step.past.is_empty());
         });
-        model.postings.sort();
-        model
+        Self { postings: postings.sorted(), ..model }
     }
 
     /// Takes over other hyper-parameters; always possible.
@@ -250,7 +251,7 @@ mod tests {
         let mut sessions = Vec::new();
         for actor in (0..N_ACTORS).filter(|&actor| Some(actor) != query.actor) {
             let place_of = |&place: &usize| {
-                let postings = model.postings.of(items[place]).iter().rev().take(model.params.recent);
+                let postings = model.postings.of(items[place]).all().into_iter().rev().take(model.params.recent);
                 postings.filter(|posting| posting.actor == actor).map(|posting| posting.time_s).next()
             };
             let shared: Vec<(usize, u32)> = (0..found).filter_map(|place| Some((place, place_of(&place)?))).collect();

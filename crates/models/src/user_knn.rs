@@ -4,7 +4,7 @@
 //! `recent` latest actors of each. score = Σ_neighbours similarity · Σ recency / Σ similarity + friend_weight · Σ_friends Σ recency / friends,
 //! with recency = ½^(age / half-life) per event, so that either part is about the share of neighbours or friends who met the item.
 //!
-//! Sets are counted within the fold window: an item met again after more than 64 other events counts twice. A posting costs 8 bytes.
+//! Sets are counted within the fold window: an item met again after more than 64 other events counts twice.
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,8 @@ use crate::{
     Cause, Contribution, Dataset, Model, Online, Query, Scores, Step,
     counts::{Totals, each_step},
     dataset::{contains, latest},
-    neighbours::{Candidates, Posting, Postings, distinct_newest},
+    neighbours::{Candidates, distinct_newest},
+    postings::{Gathered, Posting, Postings},
 };
 
 const DAY_S: f32 = 86_400.0;
@@ -93,14 +94,14 @@ impl UserKnn {
     /// A model that has learned a whole set.
     pub fn fit(data: &Dataset, params: &Params) -> Self {
         let mut model = Self::new(params.clone());
+        let mut postings = Gathered::default();
         each_step(data, |step| {
             if let Some(posting) = first_posting(step) {
-                model.postings.push(step.event.item, posting);
+                postings.push(step.event.item, posting);
                 model.set_sizes.add(step.actor, 1);
             }
         });
-        model.postings.sort();
-        model
+        Self { postings: postings.sorted(), ..model }
     }
 
     /// Takes over other hyper-parameters; always possible.

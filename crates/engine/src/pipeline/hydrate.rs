@@ -69,7 +69,7 @@ pub(super) fn actors_of(state: &OnlineState, request: &RecommendRequest) -> Vec<
     let main = user.or(tied);
     let mut all: Vec<ActorIx> = main.into_iter().chain(session).collect();
     if let Some(actor) = main.and_then(|ix| state.actors.get(ix)) {
-        all.extend(&actor.sessions);
+        all.extend(&actor.extras.sessions);
     }
     // The first one stays first: it is the one that decisions are filed under.
     let mut seen = Vec::new();
@@ -85,9 +85,9 @@ pub(super) fn actors_of(state: &OnlineState, request: &RecommendRequest) -> Vec<
 fn add_actor(asker: &mut Asker, ix: ActorIx, actor: &Actor) {
     asker.actor.get_or_insert(ix);
     asker.history.extend_from_slice(&actor.history);
-    asker.negatives.extend(actor.negatives.iter().map(|(item, _)| *item));
+    asker.negatives.extend(actor.extras.negatives.iter().map(|(item, _)| *item));
     asker.segment = asker.segment.or(actor.segment);
-    asker.friends.extend(&actor.friends);
+    asker.friends.extend(&actor.extras.friends);
 }
 
 fn current_item(state: &OnlineState, id: &str) -> Result<ItemIx, EngineError> {

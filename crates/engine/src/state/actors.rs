@@ -11,72 +11,17 @@ use std::sync::{
 use ahash::{AHashMap, RandomState};
 use hashbrown::HashTable;
 use zhiyin_core::{
-    ActorIx, ExternalId, Interaction, ItemIx, User, limits,
+    ActorIx, ExternalId, Interaction, User,
+    capacity::make_room,
+    limits,
     storage::{ActorKind, ActorRow},
 };
 use zhiyin_models::Histories;
 
-use super::sequence::Sequence;
+use super::{Actor, actor::Extra, sequence::Sequence};
 
 /// Share of the bytes bound that is left after an eviction, so that evictions come in bulk.
 const KEPT_PERCENT: usize = 90;
-
-/// A user or an anonymous session.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Actor {
-    /// User or session.
-    pub kind: ActorKind,
-    /// The client's name.
-    pub id: ExternalId,
-    /// For a session: the user whom it is tied to.
-    pub linked_user: Option<ActorIx>,
-    /// For a user: the sessions that are tied to it, by number.
-    pub sessions: Vec<ActorIx>,
-    /// The last interactions of the effective sequence, oldest first, at most [`limits::HISTORY_MAX`].
-    pub history: Vec<Interaction>,
-    /// Items that the actor spoke against, with the second, newest last, bounded.
-    pub negatives: Vec<(ItemIx, u32)>,
-    /// Number of the user's segment.
-    pub segment: Option<u32>,
-    /// Friends that exist, by number.
-    pub friends: Vec<ActorIx>,
-    /// What is known of the user besides events; none if only the name is known.
-    pub profile: Option<Arc<User>>,
-    /// Whether history and negatives are in the log only.
-    pub evicted: bool,
-    /// Whether the effective sequence is longer than the history.
-    pub cut: bool,
-    /// Second of the newest event of any kind.
-    pub last_s: u32,
-}
-
-impl Actor {
-    fn new(row: &ActorRow) -> Self {
-        Self {
-            kind: row.kind,
-            id: row.id.clone(),
-            linked_user: None,
-            sessions: Vec::new(),
-            history: Vec::new(),
-            negatives: Vec::new(),
-            segment: None,
-            friends: Vec::new(),
-            profile: None,
-            evicted: false,
-            cut: false,
-            last_s: 0,
-        }
-    }
-
-    /// Whether the log is needed to know the whole effective sequence.
-    pub fn is_incomplete(&self) -> bool {
-        self.evicted || self.cut
-    }
-
-    fn history_bytes(&self) -> usize {
-        self.history.capacity() * size_of::<Interaction>() + self.negatives.capacity() * size_of::<(ItemIx, u32)>()
-    }
-}
 
 /// All actors. Numbers of erased ones stay empty.
 #[derive(Debug, Default)]
@@ -159,7 +104,7 @@ impl Actors {
     /// The user and all tied sessions that belong together with an actor, the user first.
     pub fn group(&self, ix: ActorIx) -> Vec<ActorIx> {
         let main = self.get(ix).and_then(|actor| actor.linked_user).unwrap_or(ix);
-        let sessions = self.get(main).map_or(&[][..], |actor| &actor.sessions);
+        let sessions = self.get(main).map_or(&[][..], |actor| &actor.extras.sessions);
         std::iter::once(main).chain(sessions.iter().copied()).collect()
     }
 
@@ -171,6 +116,8 @@ impl Actors {
     pub(super) fn insert(&mut self, row: &ActorRow) {
         let at = row.ix as usize;
         if at >= self.rows.len() {
+            make_room(&mut self.rows);
+            make_room(&mut self.used);
             self.rows.resize_with(at + 1, || None);
             self.used.resize_with(at + 1, AtomicU32::default);
         }
@@ -197,7 +144,7 @@ impl Actors {
     fn welcome(&mut self, ix: ActorIx, id: &ExternalId) {
         for waiting in self.awaited.remove(id.as_str()).unwrap_or_default() {
             if let Some(actor) = self.get_mut(waiting) {
-                insert_sorted(&mut actor.friends, ix);
+                actor.extras.change(|extra| insert_sorted(&mut extra.friends, ix));
             }
         }
     }
@@ -212,7 +159,7 @@ impl Actors {
             actor.linked_user = Some(user);
         }
         if let Some(actor) = self.get_mut(user) {
-            insert_sorted(&mut actor.sessions, session);
+            actor.extras.change(|extra| insert_sorted(&mut extra.sessions, session));
         }
     }
 
@@ -223,7 +170,7 @@ impl Actors {
             match self.find(ActorKind::User, friend.as_str()) {
                 Some(friend) => {
                     if let Some(actor) = self.get_mut(ix) {
-                        insert_sorted(&mut actor.friends, friend);
+                        actor.extras.change(|extra| insert_sorted(&mut extra.friends, friend));
                     }
                 }
                 None => insert_sorted(self.awaited.entry(friend.clone()).or_default(), ix),
@@ -231,14 +178,17 @@ impl Actors {
         }
         let known = !user.attributes.is_empty() || !user.friends.is_empty();
         if let Some(actor) = self.get_mut(ix) {
-            actor.profile = known.then(|| Arc::new(user.clone()));
+            actor.extras.change(|extra| extra.profile = known.then(|| Arc::new(user.clone())));
         }
     }
 
     fn forget_friends(&mut self, ix: ActorIx) {
         let Some(actor) = self.get_mut(ix) else { return };
-        actor.friends.clear();
-        let Some(profile) = actor.profile.take() else { return };
+        let forget = |extra: &mut Extra| {
+            extra.friends.clear();
+            extra.profile.take()
+        };
+        let Some(profile) = actor.extras.change(forget) else { return };
         for friend in &profile.friends {
             if let Some(waiting) = self.awaited.get_mut(friend.as_str()) {
                 waiting.retain(|&known| known != ix);
@@ -267,9 +217,9 @@ impl Actors {
 
     fn untie(&mut self, ix: ActorIx, gone: &Actor) {
         if let Some(user) = gone.linked_user.and_then(|user| self.get_mut(user)) {
-            user.sessions.retain(|&session| session != ix);
+            user.extras.change(|extra| extra.sessions.retain(|&session| session != ix));
         }
-        for &session in &gone.sessions {
+        for &session in &gone.extras.sessions {
             if let Some(session) = self.get_mut(session) {
                 session.linked_user = None;
             }
@@ -284,8 +234,8 @@ impl Actors {
         let mut former = Vec::new();
         for (actor, number) in self.rows.iter_mut().zip(0..) {
             let Some(actor) = actor else { continue };
-            if let Ok(at) = actor.friends.binary_search(&ix) {
-                actor.friends.remove(at);
+            if let Ok(at) = actor.extras.friends.binary_search(&ix) {
+                actor.extras.change(|extra| extra.friends.remove(at));
                 former.push(number);
             }
         }
@@ -298,7 +248,7 @@ impl Actors {
     pub(crate) fn without_friend(&self, id: &str) -> Vec<ActorRow> {
         let rows = self.rows.iter().zip(0..).filter_map(|(actor, ix)| Some((actor.as_ref()?, ix)));
         let naming = rows.filter_map(|(actor, ix)| {
-            let mut user = actor.profile.as_deref()?.clone();
+            let mut user = actor.extras.profile.as_deref()?.clone();
             let named = user.friends.len();
             user.friends.retain(|friend| friend.as_str() != id);
             let (kind, id) = (actor.kind, actor.id.clone());
@@ -322,7 +272,7 @@ impl Actors {
     pub(super) fn load(&mut self, ix: ActorIx, sequence: Sequence) {
         self.change(ix, |actor| {
             actor.history = sequence.history;
-            actor.negatives = sequence.negatives;
+            actor.extras.change(|extra| extra.negatives = sequence.negatives);
             actor.evicted = false;
             actor.cut = false;
         });
@@ -368,7 +318,7 @@ impl Actors {
         let Some(actor) = self.rows.get_mut(ix as usize).and_then(Option::as_mut) else { return };
         self.history_bytes -= actor.history_bytes();
         actor.history = Vec::new();
-        actor.negatives = Vec::new();
+        actor.extras.change(|extra| extra.negatives = Vec::new());
         actor.evicted = true;
         actor.cut = false;
     }

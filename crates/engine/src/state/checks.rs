@@ -131,7 +131,7 @@ proptest! {
         for (ix, actor) in state.actors.iter() {
             let own: Vec<_> = log.iter().filter(|event| event.actor == ix).cloned().collect();
             let sequence = Sequence::of(state.meaning(), &logged(&own));
-            prop_assert_eq!((&actor.history, &actor.negatives), (&sequence.history, &sequence.negatives));
+            prop_assert_eq!((&actor.history, &actor.extras.negatives), (&sequence.history, &sequence.negatives));
             prop_assert!(actor.history.is_sorted_by_key(|event| event.time_s));
         }
     }
@@ -195,7 +195,7 @@ proptest! {
         let mut state = folded(&log);
         erase(&mut state, &log, gone);
         let counted: usize = state.actors.iter().map(|(_, actor)| {
-            actor.history.capacity() * 12 + actor.negatives.capacity() * 8
+            actor.history.capacity() * 12 + actor.extras.negatives.capacity() * 8
         }).sum();
         prop_assert_eq!(state.actors.history_bytes(), counted);
     }
@@ -227,21 +227,21 @@ fn a_rating_counts_for_or_against_by_its_stars() {
     let weight = |actor| state.actors.get(actor).unwrap().history[0].weight.to_f32();
     assert_eq!((weight(0), weight(1)), (2.0, 3.0));
     let against = state.actors.get(2).unwrap();
-    assert_eq!((against.history.len(), &against.negatives[..]), (0, &[(0, (START_MS / 1_000) as u32)][..]));
+    assert_eq!((against.history.len(), &against.extras.negatives[..]), (0, &[(0, (START_MS / 1_000) as u32)][..]));
 }
 
 #[test]
 fn friends_and_sessions_follow_those_who_come_and_go() {
     let mut state = empty(&EngineConfig::default());
-    assert_eq!(state.actors.get(0).unwrap().friends, [1]);
+    assert_eq!(state.actors.get(0).unwrap().extras.friends, [1]);
     assert_eq!(state.actors.group(3), [0, 3]);
     assert_eq!(state.actors.group(4), [4]);
     // A friend who was named before he existed.
     let late = ActorRow { ix: 7, kind: ActorKind::User, id: id("user-9"), linked_user: None, user: None };
     state.put_actors(&[late]);
-    assert_eq!(state.actors.get(0).unwrap().friends, [1, 7]);
+    assert_eq!(state.actors.get(0).unwrap().extras.friends, [1, 7]);
     state.remove_actor(7, 0);
-    assert_eq!(state.actors.get(0).unwrap().friends, [1]);
+    assert_eq!(state.actors.get(0).unwrap().extras.friends, [1]);
     // The first tie wins.
     state.put_actors(&[ActorRow { linked_user: Some(1), ..rows()[3].clone() }]);
     assert_eq!(state.actors.get(3).unwrap().linked_user, Some(0));

@@ -24,7 +24,7 @@ pub fn dataset(state: &OnlineState) -> (Dataset, Vec<ActorIx>) {
         if let Some(actor) = state.actors.get(ix) {
             set.interactions.extend_from_slice(&actor.history);
             segments[row] = actor.segment.unwrap_or(Dataset::NO_SEGMENT);
-            friends[row].clone_from(&actor.friends);
+            friends[row].clone_from(&actor.extras.friends);
             incomplete.extend(actor.is_incomplete().then_some(ix));
         }
         set.offsets.push(set.interactions.len());

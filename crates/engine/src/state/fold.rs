@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use zhiyin_core::{
     ActorIx, Interaction, ItemIx,
+    capacity::make_room,
     limits::{FOLD_WINDOW_MAX, HISTORY_MAX},
     storage::{Position, StagedEvent},
 };
@@ -106,7 +107,9 @@ impl OnlineState {
             Effect::For(event) => self.insert(staged.actor, event),
             Effect::Return(item, time_s) => self.take_back(staged.actor, item, time_s),
             Effect::Against(item, time_s) => {
-                self.actors.change(staged.actor, |actor| push_negative(&mut actor.negatives, item, time_s));
+                let push =
+                    |actor: &mut Actor| actor.extras.change(|extra| push_negative(&mut extra.negatives, item, time_s));
+                self.actors.change(staged.actor, push);
                 Folded::Counted
             }
         }
@@ -194,12 +197,5 @@ impl OnlineState {
         if last_s == self.newest_s {
             self.newest_s = self.actors.newest_s();
         }
-    }
-}
-
-/// Lets a history grow by a quarter: there are many, so doubling would leave much room unused.
-fn make_room(history: &mut Vec<Interaction>) {
-    if history.len() == history.capacity() {
-        history.reserve_exact(history.len() / 4 + 2);
     }
 }

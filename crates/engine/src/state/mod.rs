@@ -4,6 +4,7 @@
 //! and of the hyper-parameters. The order in which events of different actors arrived, late events, returns, evictions, snapshots and
 //! replays leave no trace in it. In particular the counting models equal a fit on [`dataset`].
 
+mod actor;
 mod actors;
 #[cfg(test)]
 mod checks;
@@ -20,7 +21,8 @@ use zhiyin_core::{
 };
 use zhiyin_models::content::Content;
 
-pub use actors::{Actor, Actors};
+pub use actor::Actor;
+pub use actors::Actors;
 pub use dataset::{append_complete, dataset};
 pub use effect::{Effect, Meaning};
 pub use fold::Folded;

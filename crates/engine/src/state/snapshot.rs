@@ -9,7 +9,7 @@ use std::{
     io::{self, BufWriter, Seek, SeekFrom, Write},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 use zhiyin_core::{
     ActorIx, Interaction, ItemIx,
@@ -17,7 +17,7 @@ use zhiyin_core::{
 };
 use zhiyin_models::dataset::Labels;
 
-use super::{Actor, OnlineState, Sequence};
+use super::{Actor, Actors, OnlineState, Sequence};
 use crate::online::OnlineModels;
 
 /// First bytes of every snapshot.
@@ -30,7 +30,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 /// What an actor contributed and is remembered for.
 #[derive(Serialize, Deserialize)]
-struct ActorPart<'a> {
+pub(crate) struct ActorPart<'a> {
     segment: Option<u32>,
     history: Cow<'a, [Interaction]>,
     negatives: Cow<'a, [(ItemIx, u32)]>,
@@ -39,9 +39,32 @@ struct ActorPart<'a> {
     last_s: u32,
 }
 
+impl<'a> ActorPart<'a> {
+    fn of(actor: &'a Actor) -> Self {
+        Self {
+            segment: actor.segment,
+            history: Cow::Borrowed(&actor.history),
+            negatives: Cow::Borrowed(&actor.extras.negatives),
+            evicted: actor.evicted,
+            cut: actor.cut,
+            last_s: actor.last_s,
+        }
+    }
+}
+
+/// The parts of all actors, made one after the other while they are written.
+struct PartsOf<'a>(&'a Actors);
+
+impl Serialize for PartsOf<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let numbers = 0..ActorIx::try_from(self.0.len()).unwrap_or(ActorIx::MAX);
+        serializer.collect_seq(numbers.map(|ix| self.0.get(ix).map(ActorPart::of)))
+    }
+}
+
 /// The payload. It borrows from the state that it is made of, which may be most of the memory there is.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Snapshot<'a> {
+pub(crate) struct Snapshot<'a, Parts = Vec<Option<ActorPart<'a>>>> {
     /// Place of the last event that it holds.
     pub position: Position,
     events: u64,
@@ -50,7 +73,7 @@ pub(crate) struct Snapshot<'a> {
     reader: String,
     segments: Cow<'a, Labels>,
     /// By number; none for erased ones.
-    actors: Vec<Option<ActorPart<'a>>>,
+    actors: Parts,
     interactions: Cow<'a, [u64]>,
     models: Cow<'a, OnlineModels>,
 }
@@ -72,17 +95,8 @@ pub(crate) enum Unreadable {
     Misfit(&'static str),
 }
 
-impl<'a> Snapshot<'a> {
+impl<'a> Snapshot<'a, PartsOf<'a>> {
     fn of(state: &'a OnlineState) -> Self {
-        let part = |actor: &'a Actor| ActorPart {
-            segment: actor.segment,
-            history: Cow::Borrowed(&actor.history),
-            negatives: Cow::Borrowed(&actor.negatives),
-            evicted: actor.evicted,
-            cut: actor.cut,
-            last_s: actor.last_s,
-        };
-        let numbers = 0..ActorIx::try_from(state.actors.len()).unwrap_or(ActorIx::MAX);
         Self {
             position: state.position,
             events: state.events,
@@ -90,12 +104,14 @@ impl<'a> Snapshot<'a> {
             meaning: state.meaning.fingerprint(),
             reader: state.listener.version().to_owned(),
             segments: Cow::Borrowed(state.items.segments()),
-            actors: numbers.map(|ix| state.actors.get(ix).map(part)).collect(),
+            actors: PartsOf(&state.actors),
             interactions: Cow::Borrowed(state.items.all_interactions()),
             models: Cow::Borrowed(&state.models),
         }
     }
+}
 
+impl Snapshot<'_> {
     /// Reads and checks bytes.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         let (header, payload) = bytes.split_at_checked(HEADER_BYTES).ok_or(Unreadable::Damaged("it is cut off"))?;

@@ -162,7 +162,7 @@ impl<'a> Staging<'a> {
         let at = *self.actor_rows.entry(ix).or_insert_with(|| {
             let known = self.state.actors.get(ix);
             let linked_user = known.and_then(|actor| actor.linked_user);
-            let user = known.and_then(|actor| actor.profile.as_deref().cloned());
+            let user = known.and_then(|actor| actor.extras.profile.as_deref().cloned());
             self.batch.actors.push(ActorRow { ix, kind, id: id.clone(), linked_user, user });
             self.batch.actors.len() - 1
         });

@@ -1,6 +1,7 @@
 //! Exact counts by key.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zhiyin_core::capacity::make_room;
 
 use super::leaf::{Entry, LEAF_MAX, Leaf};
 
@@ -143,9 +144,7 @@ impl CountRow {
         } else {
             let (low, high) = entries.split_at(entries.len() / 2);
             self.leaves[at].write(low);
-            if self.leaves.len() == self.leaves.capacity() {
-                self.leaves.reserve_exact(self.leaves.len() / 4 + 1);
-            }
+            make_room(&mut self.leaves);
             self.leaves.insert(at + 1, Leaf::new(high));
         }
     }

@@ -6,7 +6,7 @@ use crate::evidence::{Evidence, Kind, Language};
 /// Words that no sentence ends with.
 const DANGLING: &[&str] = &[
     "a", "an", "and", "as", "at", "because", "by", "could", "for", "have", "if", "in", "is", "may", "might", "of",
-    "on", "or", "our", "since", "so", "that", "the", "to", "we", "which", "with", "would", "you", "your",
+    "on", "or", "our", "since", "so", "that", "the", "to", "we", "which", "with", "would", "your",
 ];
 /// Words of a headline besides names.
 const HEADLINE_WORDS_MAX: usize = 8;

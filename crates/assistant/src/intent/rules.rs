@@ -10,7 +10,7 @@ const AFTER_MAX: &[&str] = &["以下", "以内", "之内"];
 const AFTER_MIN: &[&str] = &["以上", "起"];
 /// Words that describe no item.
 const FILLERS: &str = "a an and the this that these those with without in on at by of for to from or not no more less than under below over above \
-     about around up max maximum min minimum most least within between cheaper cheap but i me my we our you your it its is are be was were what \
+     about around up max maximum min minimum most least within between cheaper cheap but i ive id im weve me my we our you your it its is are be was were what \
      which who when where how like likes liked similar want wants wanted need needs would could should can please show find search \
      looking look looked get give something anything some any item items product products thing things bought buy purchased ordered viewed saw \
      rated loved before pound pounds dollar dollars euro euros yuan gbp usd eur cny";

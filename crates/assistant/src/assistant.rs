@@ -12,12 +12,14 @@ use zhiyin_core::language::{Cancellation, JobTask, LanguageError, LanguageModel,
 use zhiyin_llm::Router;
 use zhiyin_llm::cache::MemoryCache;
 use zhiyin_llm::jobs::{JobError, Jobs, TaskCost, TaskHandler};
-use zhiyin_writing::{Language, check};
+use zhiyin_writing::{Language, reads_well};
 
 /// The kind of job that writes texts.
 const TEXTS: &str = "texts";
 /// Jobs of that kind at once; further texts are ordered again when they are asked for again.
 const JOBS_MAX: usize = 32;
+/// Priority of the first text that somebody asked for: above those of a catalogue, which count events.
+const WANTED: f64 = 1e15;
 /// Bytes of texts kept where nothing else is configured.
 const MEMORY_BYTES: u64 = 1 << 20;
 
@@ -107,7 +109,7 @@ impl Assistant {
         let kept = kept.inspect_err(|e| tracing::warn!("kept texts can't be read: {e}")).ok().flatten();
         match kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             // Checked again: a text is grounded in what is known now, whoever wrote into the file.
-            Some(Kept::Text(text)) if check(&text, &order.evidence, order.language).is_ok() => {
+            Some(Kept::Text(text)) if reads_well(order.kind, &text, &order.evidence, order.language).is_ok() => {
                 let model = Some(model.to_owned());
                 Some(Text { text, origin: Origin::Model, model, pending: false, because: None })
             }
@@ -128,7 +130,8 @@ impl Assistant {
         let generated = self.router.generate(&prompt::request(order, limits), &mut |_| {})?;
         let text = prompt::text(&generated.text);
         let verdict = text.map_err(|e| e.to_string()).and_then(|text| {
-            check(&text, &order.evidence, order.language).map(|()| text).map_err(|rejection| rejection.to_string())
+            let judged = reads_well(order.kind, &text, &order.evidence, order.language);
+            judged.map(|()| text).map_err(|rejection| rejection.to_string())
         });
         self.counter.checked(verdict.is_ok());
         let kept = match verdict {
@@ -139,7 +142,7 @@ impl Assistant {
         if let Err(e) = self.kept.put(&order.key(&generated.model), &generated.model, &bytes) {
             tracing::warn!("a text is not kept: {e}");
         }
-        Ok(TaskCost { tokens: generated.usage, money: 0.0 })
+        Ok(TaskCost { tokens: generated.usage, money: generated.money })
     }
 
     /// Submits a job for those of the orders that no job works on. Returns false if there are too many jobs.
@@ -149,7 +152,8 @@ impl Assistant {
         if new.is_empty() {
             return true;
         }
-        let tasks: Vec<JobTask> = new.iter().enumerate().filter_map(|(at, order)| task(order, at)).collect();
+        let tasks = new.iter().zip(0..).filter_map(|(order, at)| task(order, WANTED - f64::from(at)));
+        let tasks: Vec<JobTask> = tasks.collect();
         for place in 0..JOBS_MAX {
             match self.jobs.submit(&format!("{TEXTS}-{place}"), TEXTS, tasks.clone()) {
                 Ok(()) => {
@@ -164,6 +168,36 @@ impl Assistant {
             }
         }
         false
+    }
+
+    /// Has a model write texts that nobody asked for yet, as one job: those with the greatest priority first. Texts that are at hand are left out.
+    /// Returns how many are to be written.
+    ///
+    /// # Errors
+    /// The name of the job is taken, or there are too many jobs.
+    pub fn prepare(&self, id: &str, orders: &[(Order, f64)]) -> Result<usize, JobError> {
+        let model = self.router.model();
+        let is_missing = |order: &Order| !matches!(self.kept.get(&order.key(&model)), Ok(Some(_)));
+        let missing = orders.iter().filter(|(order, _)| is_missing(order));
+        let tasks: Vec<JobTask> = missing.filter_map(|(order, priority)| task(order, *priority)).collect();
+        let count = tasks.len();
+        self.jobs.submit(id, TEXTS, tasks).map(|()| count)
+    }
+
+    /// Gives a job up; its texts may be ordered again.
+    ///
+    /// # Errors
+    /// There is no such job, or it is over.
+    pub fn cancel(&self, id: &str) -> Result<(), JobError> {
+        self.jobs.cancel(id)?;
+        // Orders of other jobs are forgotten with it; ordered again, they are found done.
+        self.ordered.lock().clear();
+        Ok(())
+    }
+
+    /// Whether models write in a language.
+    pub fn writes(&self, language: Language) -> bool {
+        self.languages.contains(&language)
     }
 
     /// Works on jobs until `stop`; blocks its thread.
@@ -203,14 +237,15 @@ impl TaskHandler for Assistant {
             .map_err(|e| LanguageError::invalid_request(format!("the order can't be read: {e}")))?;
         let model = self.router.model();
         let limits = Limits { cancellation: self.stopped.clone(), ..Limits::default() };
-        let done = self.write(&order, limits);
+        let is_done = matches!(self.kept.get(&order.key(&model)), Ok(Some(_)));
+        let done = if is_done { Ok(TaskCost::default()) } else { self.write(&order, limits) };
         self.ordered.lock().remove(&order.key(&model));
         done
     }
 }
 
-/// A task names its whole order, so that it can be done after a restart. The first items of a list are written first.
-fn task(order: &Order, at: usize) -> Option<JobTask> {
+/// A task names its whole order, so that it can be done after a restart.
+fn task(order: &Order, priority: f64) -> Option<JobTask> {
     let key = serde_json::to_string(order).ok()?;
-    Some(JobTask { key, priority: -(at as f64), attempts: 0 })
+    Some(JobTask { key, priority, attempts: 0 })
 }

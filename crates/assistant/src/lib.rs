@@ -12,8 +12,9 @@ mod rerank;
 mod status;
 
 pub use assistant::Assistant;
-pub use intent::{Intent, QUERY_BYTES_MAX, ReadIntent, word_filter};
-pub use order::{Kind, Order, Origin, Text};
+pub use intent::{Intent, OwnPart, QUERY_BYTES_MAX, ReadIntent, Seen, word_filter};
+pub use order::{Order, Origin, Text};
 pub use preference::HISTORY_TITLES_MAX;
 pub use rerank::{RERANKED_MAX, Taught};
 pub use status::{AssistantStatus, TextCounts};
+pub use zhiyin_llm::jobs::{JobError, Progress};

@@ -2,23 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use zhiyin_core::language::ResultKey;
-use zhiyin_writing::{Evidence, Language};
+use zhiyin_writing::{Evidence, Kind, Language};
 
 /// Bumped when prompts change, so that old texts are not taken for new ones.
-const VERSION: &str = "zhiyin-text-2";
-
-/// What sort of text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Why an item is recommended: a sentence.
-    Explanation,
-    /// A few words above an item or a list.
-    Headline,
-    /// A sentence or two that invite to look.
-    Blurb,
-}
+const VERSION: &str = "zhiyin-text-3";
 
 /// A text to be written from evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,11 +28,7 @@ impl Order {
 
     /// The form without a model.
     pub fn template(&self) -> String {
-        match self.kind {
-            Kind::Explanation => zhiyin_writing::explain(&self.evidence, self.language),
-            Kind::Headline => zhiyin_writing::headline(&self.evidence),
-            Kind::Blurb => zhiyin_writing::blurb(&self.evidence, self.language),
-        }
+        zhiyin_writing::write(self.kind, &self.evidence, self.language)
     }
 
     /// Identifies what a model makes of it. Weights of facts count only by their order, so that the same reasons give the same text.
@@ -55,7 +38,7 @@ impl Order {
             VERSION,
             model,
             self.kind,
-            &self.evidence.item,
+            (&self.evidence.item, &self.evidence.others),
             facts,
             &self.evidence.numbers,
             self.language,

@@ -54,7 +54,7 @@ impl std::ops::AddAssign for TokenUsage {
 }
 
 /// A finished generation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generated {
     /// The whole text.
     pub text: String,
@@ -62,6 +62,9 @@ pub struct Generated {
     pub finish: Finish,
     /// What it took.
     pub usage: TokenUsage,
+    /// What that cost, in the currency of the configured prices.
+    #[serde(default)]
+    pub money: f64,
     /// Name and version of the model that wrote it.
     pub model: String,
 }

@@ -92,6 +92,17 @@ impl Engine {
         Some(actor.extras.profile.clone().unwrap_or_else(|| Arc::new(User::bare(actor.id.clone()))))
     }
 
+    /// The items that may be shown now and that most events are about, with the numbers of these, busiest first.
+    pub fn busiest_items(&self, limit: usize) -> Vec<(Arc<Item>, u64)> {
+        let (state, now_ms) = (self.state(), self.clock().now_ms());
+        let numbers = 0..u32::try_from(state.items.len()).unwrap_or(u32::MAX);
+        let live = numbers.filter_map(|ix| Some((state.items.get(ix).filter(|item| item.is_live(now_ms))?, ix)));
+        let mut items: Vec<_> = live.map(|(item, ix)| (Arc::clone(item), state.items.interactions(ix))).collect();
+        items.sort_by_key(|(_, events)| std::cmp::Reverse(*events));
+        items.truncate(limit);
+        items
+    }
+
     /// Users in the order in which they were first seen, from the cursor `after` of an earlier page on. Pages never repeat or skip a
     /// user that exists all the while.
     ///

@@ -40,6 +40,7 @@ pub use catalogue::Page;
 pub use config::EngineConfig;
 pub use engine::{Engine, Frozen, Incoming};
 pub use error::EngineError;
+pub use pipeline::{Deletion, OwnHistory, Wish};
 pub use request::{RecommendRequest, Recommendations};
 pub use search::SearchRequest;
 pub use status::Status;

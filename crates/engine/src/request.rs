@@ -169,7 +169,7 @@ pub struct Explanation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Reason {
-    /// What kind of reason: `history`, `feature`, `neighbours` or `friends`.
+    /// What kind of reason: `history`, `feature`, `aspect`, `neighbours`, `friends` or `wish`.
     pub kind: String,
     /// The item of the history or the name of the feature.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -63,7 +63,7 @@ impl LanguageModel for Cached {
         let key = key(&model, "generate", &asked)?;
         if let Some(found) = self.find::<Generated>(&key) {
             on_piece(&found.text);
-            return Ok(Generated { usage: TokenUsage::default(), ..found });
+            return Ok(Generated { usage: TokenUsage::default(), money: 0.0, ..found });
         }
         let generated = self.runtime.generate(request, on_piece)?;
         self.keep(&key, &model, &generated);

@@ -83,6 +83,7 @@ impl LanguageModel for Fake {
             text: kept.concat(),
             finish: if kept.len() < words.len() { Finish::Length } else { Finish::Stop },
             usage: usage(&request.messages, kept.len()),
+            money: 0.0,
             model: self.model(),
         })
     }

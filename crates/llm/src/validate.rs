@@ -89,8 +89,13 @@ mod tests {
         "properties":{"colour":{"enum":["red","blue"]},"prices":{"type":"array","items":{"type":"integer"}}}}"#;
 
     fn verdict(text: &str, finish: Finish) -> Result<(), LanguageError> {
-        let generated =
-            Generated { text: text.to_owned(), finish, usage: TokenUsage::default(), model: "m".to_owned() };
+        let generated = Generated {
+            text: text.to_owned(),
+            finish,
+            usage: TokenUsage::default(),
+            money: 0.0,
+            model: "m".to_owned(),
+        };
         check_output(&generated, Some(&Constraint::JsonSchema(SCHEMA.to_owned())))
     }
 

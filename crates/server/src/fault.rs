@@ -76,7 +76,7 @@ impl FaultKind {
                 (S::METHOD_NOT_ALLOWED, "urn:zhiyin:problem:method-not-allowed", "The method is not allowed here")
             }
             Self::Timeout => (S::REQUEST_TIMEOUT, "urn:zhiyin:problem:timeout", "The request took too long to arrive"),
-            Self::Conflict => (S::CONFLICT, "urn:zhiyin:problem:conflict", "The same is running already"),
+            Self::Conflict => (S::CONFLICT, "urn:zhiyin:problem:conflict", "What is there doesn't allow it"),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "urn:zhiyin:problem:too-large", "The request is too large"),
             Self::UnsupportedMediaType => (
                 S::UNSUPPORTED_MEDIA_TYPE,

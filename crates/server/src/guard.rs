@@ -1,4 +1,4 @@
-//! What stands in front of every route: the key's scope, the counters, and a net under panics.
+//! What stands in front of every route: the key's scope, parameters that it doesn't know, the counters, and a net under panics.
 //!
 //! One layer instead of a stack, with a future of its own: it adds no allocation to a request.
 
@@ -21,7 +21,7 @@ use axum::{
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use crate::{Scope, access::Gate, fault::Fault, telemetry::RouteTelemetry};
+use crate::{Scope, access::Gate, fault::Fault, params, telemetry::RouteTelemetry};
 
 /// The layer.
 #[derive(Clone)]
@@ -29,7 +29,21 @@ pub(crate) struct Guard {
     pub(crate) gate: Arc<Gate>,
     /// The scope that is needed; none for an open route.
     pub(crate) scope: Option<Scope>,
+    /// Methods that know query parameters; the others refuse any. None where anything is passed over, as by probes of open routes.
+    pub(crate) queried: Option<Arc<[Method]>>,
     pub(crate) telemetry: Arc<RouteTelemetry>,
+}
+
+impl Guard {
+    fn check(&self, request: &Request, now: Instant) -> Result<(), Fault> {
+        if let Some(scope) = self.scope {
+            self.gate.check(request.headers(), scope, now)?;
+        }
+        match (&self.queried, request.uri().query()) {
+            (Some(queried), Some(query)) if !queried.contains(request.method()) => params::none(query),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A route behind the layer.
@@ -63,8 +77,7 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         let start = Instant::now();
         let method = request.method().clone();
-        let allowed = self.guard.scope.map_or(Ok(()), |scope| self.guard.gate.check(request.headers(), scope, start));
-        let (refused, inner) = match allowed {
+        let (refused, inner) = match self.guard.check(&request, start) {
             Ok(()) => (None, Some(self.inner.call(request))),
             Err(fault) => (Some(fault), None),
         };
@@ -124,7 +137,7 @@ mod tests {
 
     fn guard() -> Guard {
         let gate = Arc::new(Gate::new(AuthMode::Insecure));
-        Guard { gate, scope: Some(Scope::Admin), telemetry: Arc::new(RouteTelemetry::new("/test")) }
+        Guard { gate, scope: Some(Scope::Admin), queried: None, telemetry: Arc::new(RouteTelemetry::new("/test")) }
     }
 
     #[tokio::test]

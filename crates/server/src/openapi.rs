@@ -3,14 +3,15 @@
 //! Who may use a route is stated once, where the route is added (`router.rs`); from there it gets into the document and in front of
 //! the handler.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use axum::http::Method;
 use serde_json::json;
 use utoipa::{
     OpenApi as _,
     openapi::{
         Content, OpenApi, Ref, RefOr, Response, ResponseBuilder,
-        path::{Operation, PathItem, Paths},
+        path::{Operation, ParameterIn, PathItem, Paths},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
@@ -76,6 +77,26 @@ pub(crate) fn template(paths: &Paths) -> String {
     paths.paths.keys().next().cloned().unwrap_or_default()
 }
 
+/// Methods of a path that know query parameters.
+pub(crate) fn queried(paths: &Paths) -> Arc<[Method]> {
+    let is_queried = |operation: &Option<Operation>| {
+        let mut parameters = operation.iter().flat_map(|operation| operation.parameters.iter().flatten());
+        parameters
+            .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query))
+    };
+    let methods = |item: &PathItem| {
+        let all = [
+            (Method::GET, is_queried(&item.get)),
+            (Method::POST, is_queried(&item.post)),
+            (Method::PUT, is_queried(&item.put)),
+            (Method::PATCH, is_queried(&item.patch)),
+            (Method::DELETE, is_queried(&item.delete)),
+        ];
+        all.into_iter().filter(|(_, is_queried)| *is_queried).map(|(method, _)| method)
+    };
+    paths.paths.values().flat_map(methods).collect()
+}
+
 /// Writes into the operations of a path what `access` means for them and which problems they may answer with.
 pub(crate) fn secure(paths: &mut Paths, access: Access) {
     for (method, operation) in paths.paths.values_mut().flat_map(operations) {
@@ -97,7 +118,8 @@ fn possible_problems(method: &str, operation: &Operation, access: Access) -> Vec
     if has_body {
         kinds.extend([FaultKind::Timeout, FaultKind::TooLarge, FaultKind::UnsupportedMediaType]);
     }
-    if has_body || operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
+    // A parameter that a route doesn't know is refused.
+    if has_body || access != Access::Open {
         kinds.push(FaultKind::BadRequest);
     }
     if access != Access::Needs(Scope::Recommend) && (has_body || method == "delete") {

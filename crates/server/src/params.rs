@@ -20,7 +20,12 @@ fn each<'q>(
         let name = decode("query", name)?;
         let value = decode(&name, value)?;
         if !known.iter().any(|names| names.contains(&&*name)) {
-            let remedy = format!("the known parameters are {}", known.concat().join(", "));
+            let known = known.concat();
+            let remedy = if known.is_empty() {
+                "leave it out: the route has no parameters".to_owned()
+            } else {
+                format!("the known parameters are {}", known.join(", "))
+            };
             return Err(Fault::bad(cut(&name), "is not a parameter of this route", remedy));
         }
         set(&name, value)?;
@@ -131,7 +136,7 @@ fn set_list_parameter(request: &mut RecommendRequest, name: &str, value: Cow<'_,
 }
 
 /// Milliseconds that a search may give its encoding when it doesn't say.
-const SEARCH_DEADLINE_MS: u64 = 500;
+pub(crate) const SEARCH_DEADLINE_MS: u64 = 500;
 
 /// Reads the parameters of a search, and how long its encoding may take.
 pub(crate) fn search(query: Option<&str>) -> Result<(SearchRequest, Duration), Fault> {
@@ -151,6 +156,11 @@ pub(crate) fn search(query: Option<&str>) -> Result<(SearchRequest, Duration), F
         return Err(Fault::bad("deadline_ms", rule, "give a shorter time"));
     }
     Ok((request, Duration::from_millis(deadline)))
+}
+
+/// Refuses every parameter, for routes that know none.
+pub(crate) fn none(query: &str) -> Result<(), Fault> {
+    each(Some(query), &[], |_, _| Ok(()))
 }
 
 /// Reads `limit` and one cursor parameter of a listing; the limit is `default` when absent and at most `max`.

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::Request, handler::Handler};
+use axum::{Router, extract::Request, handler::Handler, http::Method};
 use bytes::Bytes;
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouter},
@@ -21,7 +21,7 @@ use crate::{
     fault::{Fault, FaultKind},
     guard::Guard,
     openapi,
-    routes::{events, generate, intent, items, language, observe, open, recommend, search, users},
+    routes::{events, generate, intent, items, jobs, language, observe, open, recommend, search, users},
     telemetry::{IngestTelemetry, RouteTelemetry},
 };
 
@@ -56,7 +56,7 @@ pub(crate) enum Access {
 pub fn router(engine: Arc<Engine>, config: &ServerConfig) -> Router {
     let gate = Arc::new(Gate::new(config.auth.clone()));
     let mut telemetry = Vec::new();
-    let mut guard = |route: &str, access: Access| {
+    let mut guard = |route: &str, access: Access, queried: Option<Arc<[Method]>>| {
         let counters = Arc::new(RouteTelemetry::new(route));
         telemetry.push(counters.clone());
         let scope = match access {
@@ -64,15 +64,16 @@ pub fn router(engine: Arc<Engine>, config: &ServerConfig) -> Router {
             Access::Needs(_) if route == "/metrics" && config.metrics_open => None,
             Access::Needs(scope) => Some(scope),
         };
-        Guard { gate: gate.clone(), scope, telemetry: counters }
+        Guard { gate: gate.clone(), scope, queried, telemetry: counters }
     };
     let api = api(&mut |access, routes| {
-        let guard = guard(&openapi::template(&routes.1), access);
+        let queried = (access != Access::Open).then(|| openapi::queried(&routes.1));
+        let guard = guard(&openapi::template(&routes.1), access, queried);
         let (schemas, paths, methods) = routes;
         (schemas, paths, methods.layer(guard))
     });
-    let unknown = guard("unknown", Access::Open);
-    let wrong_method = guard("wrong-method", Access::Open);
+    let unknown = guard("unknown", Access::Open, None);
+    let wrong_method = guard("wrong-method", Access::Open, None);
     let assistant = config.assistant.clone().unwrap_or_else(|| Arc::new(Assistant::without_model()));
     let app = App {
         engine,
@@ -116,6 +117,11 @@ pub(crate) fn api(finish: &mut dyn FnMut(Access, Routes) -> Routes) -> OpenApiRo
     add(needs(Scope::Recommend), routes!(language::explanations));
     add(needs(Scope::Recommend), routes!(generate::generate));
     add(needs(Scope::Admin), routes!(language::status));
+    add(needs(Scope::Admin), routes!(jobs::list, jobs::submit));
+    add(needs(Scope::Admin), routes!(jobs::read));
+    add(needs(Scope::Admin), routes!(jobs::pause));
+    add(needs(Scope::Admin), routes!(jobs::resume));
+    add(needs(Scope::Admin), routes!(jobs::cancel));
     add(needs(Scope::Catalog), routes!(items::list, items::put_batch));
     add(needs(Scope::Catalog), routes!(items::read, items::put, items::patch, items::delete));
     add(needs(Scope::Catalog), routes!(items::feedback));

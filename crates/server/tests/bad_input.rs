@@ -122,6 +122,19 @@ fn values() -> Vec<Case> {
         case("GET", "/v1/events/rejected?before=x", "", 400, "before"),
         case("GET", "/v1/events/rejected?limit=-5", "", 400, "limit"),
         case("GET", "/v1/metrics?from=yesterday", "", 400, "from"),
+        // Routes without parameters refuse all.
+        case("GET", "/v1/status?verbose=true", "", 400, "verbose"),
+        case("GET", "/v1/language?colour=red", "", 400, "colour"),
+        case("GET", "/v1/items/mug?fields=title", "", 400, "fields"),
+        case("POST", "/v1/recommendations?limit=5", "{}", 400, "limit"),
+        case("POST", "/v1/items?limit=5", "[]", 400, "limit"),
+        case("DELETE", "/v1/items/mug?dry=true", "", 400, "dry"),
+        // A name that is too long is no unknown one.
+        case("POST", LIST, format!(r#"{{"user":"{long_id}"}}"#), 400, "user"),
+        case("POST", LIST, format!(r#"{{"session":"{long_id}"}}"#), 400, "session"),
+        case("POST", LIST, format!(r#"{{"item":"{long_id}"}}"#), 400, "item"),
+        case("POST", "/v1/explanations", format!(r#"{{"user":"{long_id}","items":["mug"]}}"#), 400, "user"),
+        case("POST", "/v1/generate", format!(r#"{{"kind":"blurb","user":"{long_id}","items":["mug"]}}"#), 400, "user"),
         case("GET", "/v1/metrics?from=2&to=1", "", 400, "from"),
         case("POST", "/v1/train", "", 400, "train"),
         // What isn't there.
@@ -236,4 +249,12 @@ async fn a_wrong_method_is_told_the_right_ones() {
     let reply = api.send("POST", "/v1/status", "").await;
     reply.assert_problem(405, "method");
     assert!(reply.header("allow").contains("GET"), "{:?}", reply.headers);
+}
+
+#[tokio::test]
+async fn a_path_with_a_name_that_is_too_long_is_refused() {
+    let (api, long) = (Api::open(), "x".repeat(limits::ID_BYTES_MAX + 1));
+    for path in ["users/NAME/recommendations", "users/NAME", "items/NAME/similar", "sessions/NAME/recommendations"] {
+        api.get(&format!("/v1/{}", path.replace("NAME", &long))).await.assert_problem(400, "id");
+    }
 }

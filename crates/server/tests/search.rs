@@ -189,3 +189,25 @@ async fn a_failing_encoder_is_seen_and_everything_else_works() {
     let (similar, answer) = shop.names("/v1/items/item-7/similar?limit=1").await;
     assert_eq!(similar, ["item-0"], "by words: {answer}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_words_of_a_wish_count_by_their_meaning_too() {
+    let shop = Shop::open().await;
+    let wish = async |api: &Api, body: Value| {
+        let reply = api.send("POST", "/v1/search/recommendations", body.to_string()).await;
+        reply.assert_status(200);
+        reply.json()
+    };
+    let chairs = wish(&shop.api, json!({"query": "我想要 椅子", "limit": 6})).await;
+    assert!(chairs["left_out"].as_array().unwrap().contains(&json!("椅子")), "no title has the word: {chairs}");
+    let items = chairs["recommendations"]["items"].as_array().unwrap();
+    let mut first: Vec<&str> = items[..2].iter().map(|item| item["title"].as_str().unwrap()).collect();
+    first.sort_unstable();
+    assert_eq!(first, ["folding seat", "oak chair"], "{chairs}");
+    assert_eq!((&items[0]["source"], &items[0]["reasons"][0]["kind"]), (&json!("wish"), &json!("wish")), "{chairs}");
+    shop.encoder.sleeps.store(true, Ordering::Relaxed);
+    let hurried = wish(&shop.api, json!({"query": "我想要 椅子", "deadline_ms": 20})).await;
+    assert_eq!(hurried["without_meaning"], "deadline", "{hurried}");
+    let without = Api::open();
+    assert_eq!(wish(&without, json!({"query": "a chair"})).await["without_meaning"], "no-encoder");
+}

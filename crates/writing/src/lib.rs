@@ -1,13 +1,16 @@
 //! Texts that say nothing beyond the evidence.
 //!
-//! [`explain`] writes from exact attributions by template, at once. [`check`] judges what a language model wrote instead: every word has to be
-//! harmless, or part of the evidence, or a claim that the evidence makes of the things in the same clause. It errs on the side of refusal: what
-//! it lets through is grounded, what it refuses may have been harmless. Pure functions; no model, no I/O.
+//! [`write()`] writes from exact attributions by template, at once. [`pattern`] is all ways in which a language model may put the same; what a
+//! model makes is judged by [`check`]: every word has to be harmless, or part of the evidence, or a claim that the evidence makes of the things
+//! beside it. It errs on the side of refusal: what it lets through is grounded, what it refuses may have been harmless. [`reads_well`] refuses
+//! what is grounded but no proper sentence. Pure functions; no model, no I/O.
 
 mod check;
 mod evidence;
-mod template;
+mod form;
+mod wording;
 
-pub use check::{Rejection, Vocabulary, check, vocabulary};
-pub use evidence::{Claim, Evidence, Fact, Language};
-pub use template::{blurb, explain, headline};
+pub use check::{Rejection, check};
+pub use evidence::{Claim, Evidence, Fact, Kind, Language};
+pub use form::reads_well;
+pub use wording::{pattern, write};

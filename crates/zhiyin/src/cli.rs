@@ -5,7 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, completions, config, demo, evaluate, events, import, keys, llm, metrics, recommend, reviews, serve, train,
+    bench, completions, config, demo, evaluate, events, explanations, import, keys, llm, metrics, recommend, reviews,
+    serve, train,
 };
 
 /// Zhiyin, a self-hosted recommendation engine: events in, recommendations out.
@@ -35,6 +36,8 @@ pub enum Command {
     Evaluate(Box<evaluate::Arguments>),
     /// Recommend items to a user.
     Recommend(Box<recommend::Arguments>),
+    /// Measure what the reasons of recommendations are worth.
+    Explanations(explanations::Arguments),
     /// Measure how well reviews are read.
     Reviews(reviews::Arguments),
     /// Look at events.

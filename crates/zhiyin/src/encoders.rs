@@ -92,14 +92,19 @@ fn cache(config: &Config) -> Option<Arc<dyn VectorCache>> {
 pub fn pull_first(config: &Config) {
     let folder = models_folder(config);
     let is_there = choose(&folder, None).is_ok_and(|encoder| encoder.is_some());
-    if !config.text.encoder.is_empty() || is_there {
-        return;
+    if config.text.encoder.is_empty() && !is_there {
+        pull_or_remark(&folder, FIRST, "an encoder of texts");
     }
-    if let Err(error) = folder.catalogue().map_err(Into::into).and_then(|catalogue| {
-        let model = catalogue.find(FIRST)?;
-        pull(&folder, model, &PullOptions::from_environment(&catalogue.hub))
-    }) {
-        output::remark(format_args!("going on without an encoder of texts, {FIRST} could not be fetched: {error:#}"));
+}
+
+/// Fetches a model, or says what is done without.
+pub fn pull_or_remark(folder: &Folder, name: &str, what: &str) {
+    let pulled = folder.catalogue().map_err(Into::into).and_then(|catalogue| {
+        let model = catalogue.find(name)?;
+        pull(folder, model, &PullOptions::from_environment(&catalogue.hub))
+    });
+    if let Err(error) = pulled {
+        output::remark(format_args!("going on without {what}, {name} could not be fetched: {error:#}"));
     }
 }
 

@@ -29,6 +29,8 @@ use crate::{config::Config, encoders, output};
 
 /// The local runtime's name in `order`.
 const LOCAL: &str = "local";
+/// The local model that is fetched where none is there.
+const FIRST: &str = "smollm2";
 /// Folder of what was learned from behaviour, in the data folder.
 pub const ADAPTERS: &str = "adapters";
 /// Says that no local model, or no adapter, is wanted.
@@ -156,6 +158,14 @@ pub fn local_config(config: &Config) -> Result<Option<LocalConfig>> {
         version: model.files[0].sha256.chars().take(VERSION_LETTERS).collect(),
         ..section.clone()
     }))
+}
+
+/// Fetches the first local model unless one is there or none is wanted. Without a network that is remarked on, and nothing else.
+pub fn pull_first(config: &Config) {
+    let is_there = local_config(config).is_ok_and(|local| local.is_some());
+    if config.language.local.model.is_empty() && !is_there {
+        encoders::pull_or_remark(&encoders::models_folder(config), FIRST, "a language model");
+    }
 }
 
 /// The local model with what it learned from behaviour, and the lengths of histories that it is asked about.

@@ -4,6 +4,7 @@ use zhiyin_core::{ItemIx, Kind, KindWeights};
 use zhiyin_models::{
     Cause, Contribution, Model, Query, feedback,
     fusion::{Fusion, IsCold},
+    linear,
 };
 
 use crate::{feedback::liked_for, rank::Scratch, request::Reason, state::OnlineState};
@@ -40,16 +41,24 @@ impl Explainer<'_> {
 
     /// The strongest reasons of each item, as sentences.
     pub(super) fn reasons(&self, items: &[ItemIx], scratch: &Scratch) -> Vec<Vec<Reason>> {
+        let strongest = self.strongest_each(items, scratch);
+        let sentences = |(&item, parts): (&ItemIx, Vec<Contribution>)| {
+            parts.into_iter().map(|part| self.sentence(item, part)).collect()
+        };
+        items.iter().zip(strongest).map(sentences).collect()
+    }
+
+    /// The strongest parts of each item's score, strongest first.
+    pub(super) fn strongest_each(&self, items: &[ItemIx], scratch: &Scratch) -> Vec<Vec<Contribution>> {
         // Looking for causes costs a model as much as scoring does.
         if items.is_empty() {
             return Vec::new();
         }
-        let causes = self.causes(items, scratch);
-        items.iter().zip(causes).map(|(&item, causes)| self.strongest(item, causes)).collect()
+        self.causes(items, scratch).into_iter().map(strongest).collect()
     }
 
     /// The parts of each item's score by cause.
-    fn causes(&self, items: &[ItemIx], scratch: &Scratch) -> Vec<Vec<Contribution>> {
+    pub(super) fn causes(&self, items: &[ItemIx], scratch: &Scratch) -> Vec<Vec<Contribution>> {
         let mut causes = vec![Vec::new(); items.len()];
         for (source, model) in self.lineup.iter().enumerate() {
             let scale = scratch.standard[source].scale;
@@ -63,13 +72,6 @@ impl Explainer<'_> {
             }
         }
         causes
-    }
-
-    fn strongest(&self, item: ItemIx, mut causes: Vec<Contribution>) -> Vec<Reason> {
-        causes.sort_unstable_by(|a, b| b.amount.total_cmp(&a.amount));
-        let least = causes.first().map_or(0.0, |strongest| strongest.amount * SHARE_MIN);
-        let strong = causes.into_iter().filter(|part| part.amount > 0.0 && part.amount >= least);
-        strong.take(REASONS_MAX).map(|part| self.sentence(item, part)).collect()
     }
 
     fn sentence(&self, item: ItemIx, part: Contribution) -> Reason {
@@ -124,6 +126,16 @@ impl Explainer<'_> {
     }
 }
 
+fn strongest(mut causes: Vec<Contribution>) -> Vec<Contribution> {
+    // What a model gives to every item alike is no reason for one.
+    causes.retain(|part| part.cause != Cause::Feature(linear::INTERCEPT));
+    causes.sort_unstable_by(|a, b| b.amount.total_cmp(&a.amount));
+    let least = causes.first().map_or(0.0, |strongest| strongest.amount * SHARE_MIN);
+    causes.retain(|part| part.amount > 0.0 && part.amount >= least);
+    causes.truncate(REASONS_MAX);
+    causes
+}
+
 fn verb(event: Option<Kind>) -> &'static str {
     match event {
         Some(Kind::Purchase) => "bought",
@@ -148,7 +160,12 @@ fn add(causes: &mut Vec<Contribution>, part: Contribution) {
 fn feature_sentence(name: &str) -> String {
     match name {
         "popularity" => "because it is popular now".to_owned(),
-        "segment_popularity" => "because it is popular where you are".to_owned(),
+        "trend" => "because it is chosen more and more".to_owned(),
+        "segment_popularity" | "segment" => "because it is popular where you are".to_owned(),
+        "price_fit" | "price_band" => "because its price is about what you usually pay".to_owned(),
+        "category_affinity" => "because it is of a kind that you often choose".to_owned(),
+        "hour" | "hour_match" => "because it is often chosen at this time of day".to_owned(),
+        "weekday" | "weekday_match" => "because it is often chosen on this day of the week".to_owned(),
         other => format!("because of its {}", other.replace('_', " ")),
     }
 }

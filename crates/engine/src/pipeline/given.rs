@@ -41,6 +41,6 @@ impl Run<'_> {
         let score = |item: ItemIx| buffers.scratch.fused.get(item);
         let as_ranked = |&item: &ItemIx| Selected { item, score: score(item), propensity: 1.0, slot: Slot::Ranked };
         let list: Vec<Selected> = items.iter().map(as_ranked).collect();
-        self.present(&list, &self.explainer(&lineup), &buffers.scratch)
+        self.present(&list, &self.explainer(&lineup), buffers)
     }
 }

@@ -4,6 +4,7 @@
 //! eligible items are taken: no candidate is lost to an early cut, and the evaluator ranks by the very same sums. A source that
 //! panics or comes too late is left out, counted and named in the trace; the answer is made from the others.
 
+mod deletion;
 mod eligible;
 mod explain;
 mod given;
@@ -12,6 +13,7 @@ mod page;
 mod plan;
 mod select;
 mod trace;
+mod wish;
 
 use std::{borrow::Cow, cell::RefCell};
 
@@ -25,6 +27,10 @@ use zhiyin_models::{
 };
 
 pub(crate) use self::plan::checked_limit;
+pub use self::{
+    deletion::Deletion,
+    wish::{OwnHistory, Wish},
+};
 use self::{
     eligible::Eligibility,
     explain::Explainer,
@@ -32,6 +38,7 @@ use self::{
     plan::Plan,
     select::{Selected, Selection, Slot},
     trace::Stopwatch,
+    wish::{Basis, WISH},
 };
 use crate::{
     engine::Engine,
@@ -48,6 +55,8 @@ struct Buffers {
     scratch: Scratch,
     /// How much each item loses for resembling what the asker disliked.
     dislikes: Scores,
+    /// How much each item gains for being like what was wished for.
+    likeness: Scores,
     /// By what cold items are ranked.
     cold: Scores,
 }
@@ -169,6 +178,10 @@ impl Engine {
         }
         let text = self.core.texts.served();
         let is_cold = |item: ItemIx| state.items.interactions(item) == 0;
+        let wished = match purpose {
+            Purpose::Wish(basis) => basis.history.as_slice(),
+            _ => &[],
+        };
         let run = Run {
             engine: self,
             state: &state,
@@ -177,6 +190,7 @@ impl Engine {
             trained,
             fusion,
             plan: &plan,
+            history: if wished.is_empty() { &asker.history } else { wished },
             asker: &asker,
             purpose,
         };
@@ -255,9 +269,12 @@ enum Purpose<'a> {
         /// Name of the segment.
         segment: Option<&'a str>,
     },
+    /// Somebody in particular, who said what for.
+    Wish(&'a Basis<'a>),
 }
 
 /// One request on its way through the stages.
+#[derive(Clone, Copy)]
 struct Run<'a> {
     engine: &'a Engine,
     state: &'a OnlineState,
@@ -268,6 +285,8 @@ struct Run<'a> {
     fusion: &'a Fusion,
     plan: &'a Plan,
     asker: &'a Asker,
+    /// What the sources read: the asker's history, or what a wish is about.
+    history: &'a [Interaction],
     purpose: Purpose<'a>,
 }
 
@@ -287,7 +306,7 @@ impl<'a> Run<'a> {
         let list = self.select(&eligibility, buffers, id);
         watch.lap("select");
         let explainer = self.explainer(&lineup);
-        let items = self.present(&list, &explainer, &buffers.scratch);
+        let items = self.present(&list, &explainer, buffers);
         watch.lap("explain");
         let decision = self.decision(id, request, &list, &items);
         let trace = (self.plan.explain == Explain::Trace)
@@ -314,9 +333,9 @@ impl<'a> Run<'a> {
         self.engine.kinds()
     }
 
-    fn query(&self, history: &'a [Interaction]) -> Query<'a> {
+    fn query(&self) -> Query<'a> {
         Query {
-            history,
+            history: self.history,
             actor: self.asker.actor,
             segment: self.asker.segment,
             friends: &self.asker.friends,
@@ -326,14 +345,20 @@ impl<'a> Run<'a> {
     }
 
     fn score(&self, lineup: &[Option<&dyn Model>], buffers: &mut Buffers) {
-        let scratch = &mut buffers.scratch;
-        let query = self.query(&self.asker.history);
-        let n_items = self.state.items.len();
-        score_sources(lineup, self.fusion, &query, n_items, Some(self.is_cold), &Guard::for_request(), scratch);
-        for place in &scratch.failed {
+        self.score_within(lineup, &Guard::for_request(), buffers);
+        for place in &buffers.scratch.failed {
             self.engine.count_failed_source(&self.fusion.sources[*place]);
         }
+    }
+
+    fn score_within(&self, lineup: &[Option<&dyn Model>], guard: &Guard, buffers: &mut Buffers) {
+        let scratch = &mut buffers.scratch;
+        let query = self.query();
+        let n_items = self.state.items.len();
+        score_sources(lineup, self.fusion, &query, n_items, Some(self.is_cold), guard, scratch);
         self.push_dislikes_away(n_items, buffers);
+        let Buffers { scratch, likeness, .. } = buffers;
+        self.add_likeness(self.state, &mut scratch.fused, likeness);
     }
 
     /// What resembles a disliked or skipped item loses part of its score.
@@ -347,7 +372,7 @@ impl<'a> Run<'a> {
         let now_s = seconds(self.plan.now_ms);
         let disliked: Vec<Interaction> =
             self.asker.negatives.iter().map(|&item| Interaction::plain(item, now_s)).collect();
-        let query = Query { history: &disliked, ..self.query(&self.asker.history) };
+        let query = Query { history: &disliked, ..self.query() };
         self.state.models.content.score(&query, dislikes);
         for &item in dislikes.touched() {
             // An item that no source proposed needn't be pushed away.
@@ -361,7 +386,7 @@ impl<'a> Run<'a> {
         let Buffers { scratch, cold, .. } = buffers;
         let cold_scores = self.plan.explore.then(|| {
             cold.reset(self.state.items.len());
-            self.finder().score(&self.query(&self.asker.history), cold);
+            self.finder().score(&self.query(), cold);
             &*cold
         });
         let config = &self.engine.config().recommend;
@@ -376,18 +401,21 @@ impl<'a> Run<'a> {
     }
 
     fn explainer<'b>(&'b self, lineup: &'b [Option<&'b dyn Model>]) -> Explainer<'b> {
-        let query = self.query(&self.asker.history);
+        let query = self.query();
         let Self { state, fusion, is_cold, .. } = *self;
         Explainer { state, query, lineup, fusion, is_cold, kinds: self.kinds() }
     }
 
-    fn present(&self, list: &[Selected], explainer: &Explainer<'_>, scratch: &Scratch) -> Vec<RecommendedItem> {
+    fn present(&self, list: &[Selected], explainer: &Explainer<'_>, buffers: &Buffers) -> Vec<RecommendedItem> {
+        let scratch = &buffers.scratch;
         let is_explained = |selected: &&Selected| self.plan.explain != Explain::None && selected.slot == Slot::Ranked;
         let explained: Vec<ItemIx> = list.iter().filter(is_explained).map(|selected| selected.item).collect();
         let mut reasons = explainer.reasons(&explained, scratch).into_iter();
         let item = |selected: &Selected| {
             let own = if is_explained(&selected) { reasons.next() } else { None };
-            self.recommended(selected, self.source_name(selected, explainer, scratch), own.unwrap_or_default())
+            let item =
+                self.recommended(selected, self.source_name(selected, explainer, scratch), own.unwrap_or_default());
+            self.with_likeness(item, buffers.likeness.get(selected.item))
         };
         list.iter().map(item).collect()
     }
@@ -402,6 +430,21 @@ impl<'a> Run<'a> {
             reasons,
             explanation: None,
         }
+    }
+
+    /// What was wished for is a reason like any other, and the source where it adds most.
+    fn with_likeness(&self, mut item: RecommendedItem, amount: f32) -> RecommendedItem {
+        if amount <= 0.0 || self.plan.explain == Explain::None {
+            return item;
+        }
+        let place = item.reasons.partition_point(|reason| reason.amount >= amount);
+        if 2.0 * amount > item.score {
+            item.source = Cow::Borrowed(WISH);
+        }
+        let text = "because it is close to what you asked for".to_owned();
+        item.reasons
+            .insert(place, Reason { kind: WISH.to_owned(), subject: None, text, amount, event: None, title: None });
+        item
     }
 
     fn source_name(&self, selected: &Selected, explainer: &Explainer<'_>, scratch: &Scratch) -> Cow<'static, str> {

@@ -38,6 +38,7 @@ impl Plan {
         state: &OnlineState,
         now_ms: Millis,
     ) -> Result<Self, EngineError> {
+        check_names(request)?;
         let shown = request.page.as_deref().map(page::decode).transpose()?.unwrap_or_default();
         Ok(Self {
             now_ms,
@@ -56,6 +57,18 @@ impl Plan {
             },
         })
     }
+}
+
+/// A name that is too long can't be anybody's: it isn't merely unknown.
+fn check_names(request: &RecommendRequest) -> Result<(), Problem> {
+    let names = [("user", &request.user), ("session", &request.session), ("item", &request.item)];
+    let too_long = names.into_iter().find_map(|(field, name)| {
+        let bytes = name.as_ref().map_or(0, String::len);
+        (bytes > limits::ID_BYTES_MAX).then_some((field, bytes))
+    });
+    let Some((field, bytes)) = too_long else { return Ok(()) };
+    let rule = format!("has {bytes} bytes, at most {} are allowed", limits::ID_BYTES_MAX);
+    Err(Problem::field(field, rule, "check the identifier"))
 }
 
 /// # Errors

@@ -9,6 +9,7 @@ use super::{
     eligible::Eligibility,
     explain::Explainer,
     select::{Selected, Slot},
+    wish::WISH,
 };
 use crate::{
     rank::{Scratch, best_items, scored},
@@ -122,6 +123,10 @@ fn scores(run: &Run<'_>, explainer: &Explainer<'_>, buffers: &Buffers, selected:
     let score = scratch.fused.get(selected.item);
     if loss != 0.0 && score != 0.0 {
         contributions.insert("dislikes".to_owned(), -loss);
+    }
+    let likeness = buffers.likeness.get(selected.item);
+    if likeness != 0.0 {
+        contributions.insert(WISH.to_owned(), likeness);
     }
     ScoreTrace { item: id(run, selected.item), score, values, contributions }
 }

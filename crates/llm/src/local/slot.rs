@@ -105,7 +105,7 @@ impl Writing {
     }
 
     pub(super) fn finish(self, finish: Finish, usage: TokenUsage) {
-        let generated = Generated { text: self.text, finish, usage, model: String::new() };
+        let generated = Generated { text: self.text, finish, usage, money: 0.0, model: String::new() };
         let _ = self.sender.send(Told::Done(Ok(generated)));
     }
 }

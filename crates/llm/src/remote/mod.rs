@@ -116,7 +116,8 @@ impl Remote {
         let Reply::Text { text, finish, usage } = reply else {
             return Err(LanguageError::invalid_output("vectors instead of text"));
         };
-        let generated = Generated { text, finish, usage, model: self.model() };
+        let money = self.endpoint.config.prices.cost(&usage);
+        let generated = Generated { text, finish, usage, money, model: self.model() };
         check_output(&generated, request.constraint.as_ref())?;
         Ok(generated)
     }

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
-use zhiyin_assistant::{Kind, Order, Text};
+use zhiyin_assistant::{Order, Text};
 use zhiyin_core::{Item, Problem, language::Limits};
 use zhiyin_engine::RecommendRequest;
-use zhiyin_writing::{Claim, Evidence, Fact};
+use zhiyin_writing::{Claim, Evidence, Fact, Kind};
 
 use super::language::{ITEMS_MAX, Reader, check_count, check_wait, evidence, named};
 use crate::{
@@ -66,7 +66,7 @@ pub(crate) struct Variant {
 #[utoipa::path(post, path = "/v1/generate", tag = "texts", request_body(content = GenerateRequest,
     example = json!({"kind": "headline", "items": ["22423"], "user": "user-42", "variants": 2})),
     responses((status = 200, description = "Texts", body = GenerateAnswer, example = json!({"variants": [
-        {"variant": 0, "text": "REGENCY CAKESTAND 3 TIER", "origin": "template", "pending": true}]})),
+        {"variant": 0, "text": "For you: “REGENCY CAKESTAND 3 TIER”", "origin": "template", "pending": true}]})),
         (status = 404, description = "An item is not known")))]
 pub(crate) async fn generate(
     State(app): State<Shared>,
@@ -88,19 +88,18 @@ pub(crate) async fn generate(
     let evidence = facts(&app, &request)?;
     let order = |variant| Order { kind: request.kind, evidence: evidence.clone(), language, variant };
     let orders: Vec<Order> = (0..count).map(order).collect();
-    let texts = if request.wait_ms > 0 {
-        let within = Limits::within(Duration::from_millis(request.wait_ms.into()));
-        let app = Arc::clone(&app);
-        let write = move || orders.iter().map(|order| app.assistant.text_within(order, within.clone())).collect();
-        tokio::task::spawn_blocking(write).await.map_err(|error| Fault::internal(&error))?
-    } else {
-        app.assistant.texts(&orders)
+    let within = (request.wait_ms > 0).then(|| Limits::within(Duration::from_millis(request.wait_ms.into())));
+    let app = Arc::clone(&app);
+    let write = move || match within {
+        Some(within) => orders.iter().map(|order| app.assistant.text_within(order, within.clone())).collect(),
+        None => app.assistant.texts(&orders),
     };
+    let texts: Vec<Text> = tokio::task::spawn_blocking(write).await.map_err(|error| Fault::internal(&error))?;
     let variants = (0..).zip(texts).map(|(variant, text)| Variant { variant, text }).collect();
     Ok(answer::json(StatusCode::OK, &GenerateAnswer { variants }, 1_024))
 }
 
-/// What may be said of the items together: the strongest reasons for the user, then what all of them belong to, then the price of a single one.
+/// What may be said of the items together: the strongest reasons for the user, and what the catalogue says.
 fn facts(app: &App, request: &GenerateRequest) -> Result<Evidence, Fault> {
     let known = |id: &String| {
         app.engine.item(id).ok_or_else(|| {
@@ -109,6 +108,17 @@ fn facts(app: &App, request: &GenerateRequest) -> Result<Evidence, Fault> {
         })
     };
     let items = request.items.iter().map(known).collect::<Result<Vec<_>, _>>()?;
+    let mut evidence = catalogued(&items);
+    if request.user.is_some() {
+        let asker = RecommendRequest { user: request.user.clone(), ..RecommendRequest::default() };
+        let reasons = app.engine.explain(&asker, &request.items[..1])?;
+        evidence.facts.extend(reasons.iter().flat_map(|item| self::evidence(item).facts));
+    }
+    Ok(evidence)
+}
+
+/// What the catalogue says of items together: what all of them belong to, then the price of a single one.
+pub(super) fn catalogued(items: &[Arc<Item>]) -> Evidence {
     let first = &items[0];
     let shared = first.categories.iter().filter(|category| items.iter().all(|item| item.categories.contains(category)));
     let belongs = shared.rev().map(|category| Fact {
@@ -116,17 +126,10 @@ fn facts(app: &App, request: &GenerateRequest) -> Result<Evidence, Fault> {
         thing: Some(category.clone()),
         weight: f64::MIN_POSITIVE,
     });
-    let mut evidence = Evidence { item: named(&first.title, first.id.as_str()), ..Evidence::default() };
-    if request.user.is_some() {
-        let asker = RecommendRequest { user: request.user.clone(), ..RecommendRequest::default() };
-        let reasons = app.engine.explain(&asker, &request.items[..1])?;
-        evidence.facts.extend(reasons.iter().flat_map(|item| self::evidence(item).facts));
-    }
-    evidence.facts.extend(belongs);
-    if let [single] = items.as_slice() {
-        evidence.numbers.extend(price(single));
-    }
-    Ok(evidence)
+    let mut names = items.iter().map(|item| named(&item.title, item.id.as_str()));
+    let item = names.next().unwrap_or_default();
+    let numbers = if let [single] = items { price(single).into_iter().collect() } else { Vec::new() };
+    Evidence { item, others: names.collect(), facts: belongs.collect(), numbers }
 }
 
 fn price(item: &Item) -> Option<String> {

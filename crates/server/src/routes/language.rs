@@ -25,7 +25,7 @@ use zhiyin_assistant::{Order, Text};
 use zhiyin_core::{language::Limits, limits};
 use zhiyin_engine::{
     RecommendRequest,
-    request::{Explanation, RecommendedItem},
+    request::{Explanation, Reason, RecommendedItem},
 };
 use zhiyin_writing::{Claim, Evidence, Fact, Language};
 
@@ -72,8 +72,21 @@ impl Reader {
     }
 }
 
-/// Gives each item the sentence that is there now.
-pub(crate) fn explain(app: &App, items: &mut [RecommendedItem], language: Language) {
+/// Gives each item the sentence that is there now. What was written is read from the database, apart from the threads that serve.
+pub(crate) async fn explain(
+    app: &Shared,
+    mut items: Vec<RecommendedItem>,
+    language: Language,
+) -> Result<Vec<RecommendedItem>, Fault> {
+    let app = Arc::clone(app);
+    let explaining = tokio::task::spawn_blocking(move || {
+        explain_now(&app, &mut items, language);
+        items
+    });
+    explaining.await.map_err(|error| Fault::internal(&error))
+}
+
+fn explain_now(app: &App, items: &mut [RecommendedItem], language: Language) {
     let texts = app.assistant.texts(&orders(items, language));
     show(items, texts, language);
 }
@@ -102,28 +115,40 @@ fn explanation(text: Text, language: Language) -> Explanation {
 /// What may be said of a recommendation: its exact reasons as far as they make a claim that a text can tell.
 pub(super) fn evidence(item: &RecommendedItem) -> Evidence {
     let facts = item.reasons.iter().filter_map(|reason| {
-        let (claim, thing) = claim(item, reason)?;
+        let claim = claim(reason)?;
+        let thing = match reason.kind.as_str() {
+            "history" => Some(reason.title.clone().unwrap_or_else(|| named(&item.title, &item.item))),
+            _ => reason.subject.clone().filter(|_| claim.has_thing()),
+        };
         Some(Fact { claim, thing, weight: f64::from(reason.amount) })
     });
-    Evidence { item: named(&item.title, &item.item), facts: facts.collect(), numbers: Vec::new() }
+    Evidence { item: named(&item.title, &item.item), facts: facts.collect(), ..Evidence::default() }
 }
 
-fn claim(item: &RecommendedItem, reason: &zhiyin_engine::request::Reason) -> Option<(Claim, Option<String>)> {
+/// What a reason claims; none if a text would have to say more than is known.
+fn claim(reason: &Reason) -> Option<Claim> {
     use zhiyin_core::Kind as Event;
-    let claim = match (reason.kind.as_str(), reason.subject.as_deref()) {
+    Some(match (reason.kind.as_str(), reason.subject.as_deref()) {
         ("history", _) => match reason.event {
             Some(Event::Purchase) => Claim::Bought,
             Some(Event::Cart) => Claim::Carted,
             Some(Event::Like | Event::Rating) => Claim::Liked,
+            Some(Event::Review) => Claim::Reviewed,
+            Some(Event::Play) => Claim::Played,
+            Some(Event::Share) => Claim::Shared,
             _ => Claim::Viewed,
         },
-        ("feature", Some("popularity")) => Claim::Popular,
+        ("aspect", Some(_)) => Claim::Praised,
+        ("neighbours", _) => Claim::Alike,
         ("friends", _) => Claim::Friends,
-        // A text would have to say more than is known.
+        ("feature", Some("popularity")) => Claim::Popular,
+        ("feature", Some("segment_popularity" | "segment")) => Claim::PopularNearby,
+        ("feature", Some("reviews")) => Claim::WellReviewed,
+        ("feature", Some("price_fit" | "price_band")) => Claim::Price,
+        ("feature", Some("category_affinity")) => Claim::Usual,
+        ("feature", Some("hour" | "weekday" | "hour_match" | "weekday_match")) => Claim::Timely,
         _ => return None,
-    };
-    let thing = reason.title.clone().or_else(|| Some(named(&item.title, &item.item)));
-    Some((claim, thing.filter(|_| claim.has_thing())))
+    })
 }
 
 pub(super) fn named(title: &str, id: &str) -> String {
@@ -168,7 +193,7 @@ pub(crate) struct ExplanationsAnswer {
     responses((status = 200, description = "Explanations", body = ExplanationsAnswer, example = json!({"items": [{
         "item": "22423", "title": "REGENCY CAKESTAND 3 TIER", "score": 1.27, "source": "slist",
         "reasons": [{"kind": "history", "subject": "85123A", "amount": 0.81, "text": "because you bought WHITE HANGING HEART T-LIGHT HOLDER"}],
-        "explanation": {"text": "REGENCY CAKESTAND 3 TIER: recommended because you bought WHITE HANGING HEART T-LIGHT HOLDER.", "language": "en", "origin": "template", "pending": true}
+        "explanation": {"text": "We recommend “REGENCY CAKESTAND 3 TIER” because you bought “WHITE HANGING HEART T-LIGHT HOLDER”.", "language": "en", "origin": "template", "pending": true}
     }]})), (status = 404, description = "An item is not known")))]
 pub(crate) async fn explanations(
     State(app): State<Shared>,
@@ -181,11 +206,12 @@ pub(crate) async fn explanations(
     let asker = RecommendRequest { user: request.user, session: request.session, ..RecommendRequest::default() };
     let mut items = app.engine.explain(&asker, &request.items)?;
     if request.wait_ms == 0 {
-        explain(&app, &mut items, language);
+        items = explain(&app, items, language).await?;
     } else {
         // Somebody waits for the model: it isn't asked in the background as well.
-        let at_hand = app.assistant.at_hand(&orders(&items, language));
-        show(&mut items, at_hand, language);
+        let (shared, orders) = (Arc::clone(&app), orders(&items, language));
+        let at_hand = tokio::task::spawn_blocking(move || shared.assistant.at_hand(&orders)).await;
+        show(&mut items, at_hand.map_err(|error| Fault::internal(&error))?, language);
     }
     if reader.streams {
         return Ok(stream(app, items, language, request.wait_ms));
@@ -215,7 +241,7 @@ fn wait(
                 continue;
             }
             if within.check().is_err() {
-                explain(&app, &mut items[at..], language);
+                explain_now(&app, &mut items[at..], language);
                 break;
             }
             let order = Order::explanation(evidence(&items[at]), language);

@@ -5,6 +5,7 @@ pub(crate) mod events;
 pub(crate) mod generate;
 pub(crate) mod intent;
 pub(crate) mod items;
+pub(crate) mod jobs;
 pub(crate) mod language;
 pub(crate) mod observe;
 pub(crate) mod open;
@@ -16,6 +17,8 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::request::Parts,
 };
+
+use zhiyin_core::limits::ID_BYTES_MAX;
 
 use crate::{fault::Fault, router::Shared};
 
@@ -29,6 +32,10 @@ impl FromRequestParts<Shared> for Id {
         let path = Path::<String>::from_request_parts(parts, app).await;
         let Path(id) =
             path.map_err(|_| Fault::bad("path", "is not UTF-8 after percent-decoding", "percent-encode UTF-8"))?;
+        if id.len() > ID_BYTES_MAX {
+            let rule = format!("has {} bytes, at most {ID_BYTES_MAX} are allowed", id.len());
+            return Err(Fault::bad("id", rule, "check the identifier"));
+        }
         Ok(Self(id))
     }
 }

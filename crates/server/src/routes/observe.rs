@@ -225,14 +225,21 @@ impl Drop for Running {
 /// Needs the scope `admin` unless the configuration opens it.
 #[utoipa::path(get, path = "/metrics", tag = "operation",
     responses((status = 200, description = "Text in the exposition format", body = String, content_type = "text/plain", example = json!("zhiyin_ingest_events_total{status=\"accepted\"} 541909\n"))))]
-pub(crate) async fn prometheus(State(app): State<Shared>) -> Response {
+pub(crate) async fn prometheus(State(app): State<Shared>) -> Answer {
+    let written = tokio::task::spawn_blocking(move || exposition(&app)).await;
+    let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    let text = written.map_err(|error| Fault::internal(&error))?;
+    Ok(answer::with_type(media, StatusCode::OK, text.into()))
+}
+
+/// Reads how full the cache of texts is from the database.
+fn exposition(app: &App) -> String {
     let mut text = Exposition::default();
     telemetry::write_routes(&mut text, app.routes.iter().map(|route| &**route));
     telemetry::write_ingest(&mut text, &app.ingest);
-    write_engine(&mut text, &app);
-    write_language(&mut text, &app);
-    let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    answer::with_type(media, StatusCode::OK, text.finish().into())
+    write_engine(&mut text, app);
+    write_language(&mut text, app);
+    text.finish()
 }
 
 fn write_engine(text: &mut Exposition, app: &App) {

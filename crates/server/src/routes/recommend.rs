@@ -26,10 +26,15 @@ use crate::{
 /// Time for ordering a list anew when the request doesn't say.
 const RERANK_MS_DEFAULT: u32 = 1_000;
 
-fn answer(app: &Shared, request: &RecommendRequest, reader: &Reader, mut recommendations: Recommendations) -> Answer {
+async fn answer(
+    app: &Shared,
+    request: &RecommendRequest,
+    reader: &Reader,
+    mut recommendations: Recommendations,
+) -> Answer {
     if request.explain == Explain::Text {
         let language = reader.language(app, request.user.as_deref(), None);
-        language::explain(app, &mut recommendations.items, language);
+        recommendations.items = language::explain(app, recommendations.items, language).await?;
     }
     let recommendations = &recommendations;
     // About what an item with reasons takes.
@@ -61,7 +66,7 @@ pub(crate) async fn recommend(
         ));
     }
     if request.rerank.is_none() {
-        return answer(&app, &request, &reader, app.engine.recommend(&request)?);
+        return answer(&app, &request, &reader, app.engine.recommend(&request)?).await;
     }
     let (engine, reordered) = (app.clone(), request.clone());
     let within = Limits::within(Duration::from_millis(wait_ms.into()));
@@ -69,7 +74,7 @@ pub(crate) async fn recommend(
         engine.engine.recommend_reordered(&reordered, &|history, items| reorder(&engine, history, items, &within))
     });
     let recommendations = reordering.await.map_err(|error| Fault::internal(&error))??;
-    answer(&app, &request, &reader, recommendations)
+    answer(&app, &request, &reader, recommendations).await
 }
 
 fn reorder(
@@ -99,7 +104,7 @@ pub(crate) async fn for_user(
 ) -> Answer {
     let (mut request, _) = params::recommend(query.as_deref(), Extra::Actor)?;
     request.user = Some(id);
-    answer(&app, &request, &reader, app.engine.recommend(&request)?)
+    answer(&app, &request, &reader, app.engine.recommend(&request)?).await
 }
 
 /// Recommend items to an anonymous session
@@ -116,7 +121,7 @@ pub(crate) async fn for_session(
 ) -> Answer {
     let (mut request, _) = params::recommend(query.as_deref(), Extra::Actor)?;
     request.session = Some(id);
-    answer(&app, &request, &reader, app.engine.recommend(&request)?)
+    answer(&app, &request, &reader, app.engine.recommend(&request)?).await
 }
 
 /// Items that go with an item
@@ -131,7 +136,7 @@ pub(crate) async fn similar(
     RawQuery(query): RawQuery,
 ) -> Answer {
     let (request, _) = params::recommend(query.as_deref(), Extra::Nothing)?;
-    answer(&app, &request, &reader, app.engine.similar(&id, &request)?)
+    answer(&app, &request, &reader, app.engine.similar(&id, &request)?).await
 }
 
 /// What is popular now
@@ -142,7 +147,7 @@ pub(crate) async fn similar(
     responses((status = 200, description = "The list, best first", body = Recommendations, example = json!(super::recommend::example()))))]
 pub(crate) async fn popular(State(app): State<Shared>, reader: Reader, RawQuery(query): RawQuery) -> Answer {
     let (request, segment) = params::recommend(query.as_deref(), Extra::Segment)?;
-    answer(&app, &request, &reader, app.engine.popular(segment.as_deref(), &request)?)
+    answer(&app, &request, &reader, app.engine.popular(segment.as_deref(), &request)?).await
 }
 
 /// Query parameters of every list; they are read by [`params::recommend`], this type documents them.

@@ -45,7 +45,7 @@ pub(crate) async fn search(State(app): State<Shared>, RawQuery(query): RawQuery)
 }
 
 /// The vector of a query, or why there is none.
-async fn encode(app: &App, query: String, deadline: Duration) -> Result<Vec<f32>, &'static str> {
+pub(super) async fn encode(app: &App, query: String, deadline: Duration) -> Result<Vec<f32>, &'static str> {
     let Ok(permit) = Arc::clone(&app.searches).try_acquire_owned() else { return Err("busy") };
     let engine = Arc::clone(&app.engine);
     let encoding = tokio::task::spawn_blocking(move || {

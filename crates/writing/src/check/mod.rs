@@ -2,17 +2,19 @@
 //!
 //! The text is cut into words (a Chinese character is a word). From left to right each stretch has to be, in this order: the whole name of a
 //! thing in the evidence; a number of the evidence; a phrase that makes a claim, or a harmless one. Anything else is refused. Then each clause
-//! is looked at: what it claims has to hold for every thing that it names. Parts of names don't count, so `blue kettle` can't be made of a
+//! is looked at: what it claims has to hold for every thing beside the claim. Parts of names don't count, so `blue kettle` can't be made of a
 //! blue lamp and a red kettle; negations, superlatives, comparisons and number words are in no list, so they are refused.
 
+mod clause;
 mod lexicon;
 mod words;
 
 use crate::evidence::{Claim, Evidence, Language};
+use clause::Clause;
 use lexicon::{Lexicon, Meaning};
 use std::collections::BTreeSet;
 use thiserror::Error;
-use words::{Word, words};
+pub(crate) use words::{Word, words};
 
 /// Bytes of a text that is judged; a longer one is refused.
 pub const TEXT_BYTES_MAX: usize = 4_096;
@@ -37,26 +39,9 @@ pub enum Rejection {
         /// Of which thing; none for a claim about the recommended item or about nothing that is named.
         thing: Option<String>,
     },
-}
-
-/// What a text that passes the checker can be made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vocabulary {
-    /// Harmless phrases, and those that make a claim of the evidence, in small letters.
-    pub words: Vec<String>,
-    /// Names and numbers of the evidence, as they are written there.
-    pub names: Vec<String>,
-}
-
-/// The vocabulary of an evidence, to hold a model to. Not everything made of it passes: a claim has to be made of the right thing.
-pub fn vocabulary(evidence: &Evidence, language: Language) -> Vocabulary {
-    let facts = evidence.ranked();
-    let claims: Vec<Claim> = facts.iter().map(|fact| fact.claim).collect();
-    let mut names = vec![evidence.item.clone()];
-    names.extend(facts.into_iter().filter_map(|fact| fact.thing.clone()).chain(evidence.numbers.iter().cloned()));
-    names.retain(|name| !name.trim().is_empty());
-    names.dedup();
-    Vocabulary { words: lexicon::phrases(language, &claims), names }
+    /// It is no proper sentence.
+    #[error("the text {0}")]
+    Form(&'static str),
 }
 
 /// Whether a text says nothing beyond the evidence.
@@ -64,91 +49,93 @@ pub fn vocabulary(evidence: &Evidence, language: Language) -> Vocabulary {
 /// # Errors
 /// The first thing that it says beyond it.
 pub fn check(text: &str, evidence: &Evidence, language: Language) -> Result<(), Rejection> {
+    read_whole(text, evidence, language).map(|_| ())
+}
+
+/// What was found in a text that says nothing beyond the evidence.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// How often the recommended item is named.
+    pub item_names: usize,
+    /// Phrases that claim something.
+    pub claims: usize,
+}
+
+pub(crate) fn read_whole(text: &str, evidence: &Evidence, language: Language) -> Result<Found, Rejection> {
     if text.trim().is_empty() || text.len() > TEXT_BYTES_MAX {
         return Err(Rejection::Length(text.len()));
     }
-    let names = Names::of(evidence);
-    let lexicon = Lexicon::of(language);
-    let words = words(text);
-    let (mut clause, mut at) = (Clause::default(), 0);
-    while at < words.len() {
-        at += read(&words[at..], &names, &lexicon, evidence, &mut clause)?;
-    }
-    clause.judge(evidence)
-}
-
-/// What one clause names and claims.
-#[derive(Default)]
-struct Clause {
-    things: BTreeSet<String>,
-    claims: BTreeSet<Claim>,
-}
-
-impl Clause {
-    fn judge(&mut self, evidence: &Evidence) -> Result<(), Rejection> {
-        let (things, claims) = (std::mem::take(&mut self.things), std::mem::take(&mut self.claims));
-        claims.iter().try_for_each(|&claim| judge_claim(claim, &things, evidence))
-    }
-}
-
-fn judge_claim(claim: Claim, things: &BTreeSet<String>, evidence: &Evidence) -> Result<(), Rejection> {
-    let said_of = |thing: Option<&str>| {
-        evidence
-            .ranked()
-            .iter()
-            .any(|fact| fact.claim == claim && thing.is_none_or(|name| fact.thing.as_deref() == Some(name)))
+    let mut reader = Reader {
+        evidence,
+        names: Names::of(evidence),
+        lexicon: Lexicon::of(language),
+        clause: Clause::default(),
+        item_names: 0,
     };
-    // What an item belongs to has to be named, or the words say something else, such as that it is a category.
-    let is_vague = things.is_empty() && claim != Claim::Belongs;
-    if !claim.has_thing() || is_vague {
-        return if said_of(None) { Ok(()) } else { Err(Rejection::Claim { claim, thing: None }) };
+    let words = words(text);
+    let mut at = 0;
+    while at < words.len() {
+        at += reader.read(&words[at..])?;
     }
-    match things.iter().find(|thing| !said_of(Some(thing))) {
-        None if things.is_empty() => Err(Rejection::Claim { claim, thing: None }),
-        None => Ok(()),
-        Some(thing) => Err(Rejection::Claim { claim, thing: Some(thing.clone()) }),
-    }
+    reader.clause.judge(evidence)?;
+    Ok(Found { item_names: reader.item_names, claims: reader.clause.claims })
 }
 
-/// Reads one stretch. Returns its length in words.
-fn read(
-    rest: &[Word],
-    names: &Names<'_>,
-    lexicon: &Lexicon,
-    evidence: &Evidence,
-    clause: &mut Clause,
-) -> Result<usize, Rejection> {
-    if let Some((length, name)) = names.longest(rest) {
-        clause.things.extend(name.map(str::to_owned));
-        return Ok(length);
-    }
-    match &rest[0] {
-        Word::Break => clause.judge(evidence).map(|()| 1),
-        Word::Number(number) if names.numbers.contains(number) => Ok(1),
-        Word::Number(number) => Err(Rejection::Number(number.clone())),
-        Word::Text(word) => match lexicon.longest(rest) {
-            Some((length, Meaning::Harmless)) => Ok(length),
-            Some((length, Meaning::Says(claim))) => {
-                clause.claims.insert(claim);
+struct Reader<'a> {
+    evidence: &'a Evidence,
+    names: Names<'a>,
+    lexicon: Lexicon,
+    clause: Clause,
+    item_names: usize,
+}
+
+impl Reader<'_> {
+    /// Reads one stretch. Returns its length in words.
+    fn read(&mut self, rest: &[Word]) -> Result<usize, Rejection> {
+        if let Some((length, name)) = self.names.longest(rest) {
+            self.name(name);
+            return Ok(length);
+        }
+        match &rest[0] {
+            Word::Break => self.clause.judge(self.evidence).map(|()| 1),
+            Word::Number(number) if self.names.numbers.contains(number) => Ok(1),
+            Word::Number(number) => Err(Rejection::Number(number.clone())),
+            Word::Text(word) => {
+                let found = self.lexicon.longest(rest);
+                let (length, meaning) = found.ok_or_else(|| Rejection::Word(word.clone()))?;
+                match meaning {
+                    Meaning::Harmless => self.clause.other_word(),
+                    Meaning::Item => self.clause.item(&self.evidence.item),
+                    Meaning::Joins => {}
+                    Meaning::Says(claim) => self.clause.claim(claim),
+                }
                 Ok(length)
             }
-            None => Err(Rejection::Word(word.clone())),
-        },
+        }
+    }
+
+    fn name(&mut self, name: &str) {
+        self.item_names += usize::from(name == self.evidence.item);
+        if self.evidence.facts.iter().any(|fact| fact.thing.as_deref() == Some(name) && name != self.evidence.item) {
+            self.clause.thing(name);
+        } else {
+            self.clause.item(name);
+        }
     }
 }
 
-/// Names as words. The recommended item's own name ties no claim to itself.
+/// Names as words, and as they are written.
 struct Names<'a> {
-    names: Vec<(Vec<Word>, Option<&'a str>)>,
+    names: Vec<(Vec<Word>, &'a str)>,
     numbers: BTreeSet<String>,
 }
 
 impl<'a> Names<'a> {
     fn of(evidence: &'a Evidence) -> Self {
-        let things =
-            evidence.facts.iter().filter_map(|fact| fact.thing.as_deref()).map(|thing| (spelt(thing), Some(thing)));
-        let mut names: Vec<_> =
-            things.chain([(spelt(&evidence.item), None)]).filter(|(words, _)| !words.is_empty()).collect();
+        let things = evidence.facts.iter().filter_map(|fact| fact.thing.as_deref());
+        let items = std::iter::once(&evidence.item).chain(&evidence.others).map(String::as_str);
+        let spelt = things.chain(items).map(|name| (spelt(name), name));
+        let mut names: Vec<_> = spelt.filter(|(words, _)| !words.is_empty()).collect();
         names.sort_by_key(|(words, _)| std::cmp::Reverse(words.len()));
         let numbers = evidence.numbers.iter().flat_map(|number| words(number));
         let numbers =
@@ -156,8 +143,8 @@ impl<'a> Names<'a> {
         Self { names, numbers }
     }
 
-    fn longest(&self, rest: &[Word]) -> Option<(usize, Option<&'a str>)> {
-        self.names.iter().find_map(|(name, thing)| Some((length_of(name, rest)?, *thing)))
+    fn longest(&self, rest: &[Word]) -> Option<(usize, &'a str)> {
+        self.names.iter().find_map(|(words, name)| Some((length_of(words, rest)?, *name)))
     }
 }
 

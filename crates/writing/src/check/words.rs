@@ -12,7 +12,7 @@ const BREAKS: &[char] = &[',', '.', ';', ':', '!', '?', '，', '。', '；', '�
 
 /// A piece of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Word {
+pub(crate) enum Word {
     /// A word in small letters, a Chinese character, or any symbol that means something.
     Text(String),
     /// A number with its sign of money or percent, without marks between thousands.
@@ -22,7 +22,7 @@ pub(super) enum Word {
 }
 
 /// The pieces of a text in order.
-pub(super) fn words(text: &str) -> Vec<Word> {
+pub(crate) fn words(text: &str) -> Vec<Word> {
     let characters: Vec<char> = text.chars().collect();
     let (mut words, mut at) = (Vec::new(), 0);
     while at < characters.len() {

@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     encoders,
     home::{self, Home},
-    importer, output,
+    importer, language, output,
     progress::BarProgress,
     serving::{self, Serving},
 };
@@ -63,6 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         config.server.listen = listen;
     }
     encoders::pull_first(&config);
+    language::pull_first(&config);
     let home = Home::open(config)?;
     let evaluation = load(&home, &source)?;
     print_status(&home.engine.status());

@@ -6,6 +6,7 @@ pub mod config;
 pub mod demo;
 pub mod evaluate;
 pub mod events;
+pub mod explanations;
 pub mod import;
 pub mod keys;
 pub mod llm;
@@ -33,6 +34,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Recommend(arguments) => recommend::run(&arguments),
+        Command::Explanations(arguments) => explanations::run(&arguments),
         Command::Reviews(arguments) => reviews::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
         Command::Metrics(arguments) => metrics::run(&arguments),

@@ -30,6 +30,8 @@ pub struct Measured {
     pub buckets: Vec<String>,
     /// Cases by bucket.
     pub cases: Vec<usize>,
+    /// Processor seconds that the language models took for judging, validation included.
+    pub cpu_seconds: f64,
     /// The arms, the router last.
     pub arms: Vec<Arm>,
     /// What fine-tuning gains over the model as it was: over all cases, then by bucket.
@@ -40,7 +42,8 @@ pub struct Measured {
 }
 
 /// Chooses the routes by validation and measures everything on the test. Only the test's cases need the zero-shot arm.
-pub fn measure(validation: &[Judged], test: &[Judged], seed: u64) -> (Vec<Route>, Measured) {
+/// `cpu_seconds` is what judging took.
+pub fn measure(validation: &[Judged], test: &[Judged], cpu_seconds: f64, seed: u64) -> (Vec<Route>, Measured) {
     let routes = choose(validation, seed);
     let of = |bucket: Option<usize>| -> Vec<&Judged> {
         test.iter().filter(|case| bucket.is_none_or(|bucket| case.bucket == bucket)).collect()
@@ -65,6 +68,7 @@ pub fn measure(validation: &[Judged], test: &[Judged], seed: u64) -> (Vec<Route>
     let measured = Measured {
         buckets: (0..BUCKETS.len()).map(bucket_name).collect(),
         cases: (0..BUCKETS.len()).map(|bucket| of(Some(bucket)).len()).collect(),
+        cpu_seconds,
         arms,
         tuning_gain,
         router_gain: router_gain.collect(),

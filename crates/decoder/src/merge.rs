@@ -290,9 +290,11 @@ mod tests {
         // What isn't adapted is copied.
         let values = Adapter::fresh(model.shape, AdapterConfig::default(), || 0.5).unwrap();
         values.merge(&own, &merged, MergedEncoding::F32).unwrap();
-        let (before, after) = (Gguf::parse(base()).ok().unwrap(), Gguf::parse(fs_err::read(&merged).unwrap()).ok().unwrap());
+        let (before, after) =
+            (Gguf::parse(base()).ok().unwrap(), Gguf::parse(fs_err::read(&merged).unwrap()).ok().unwrap());
         assert_eq!(before.raw_values().bytes, after.raw_values().bytes);
-        let (before_tensor, after_tensor) = (&before.tensors["blk.1.ffn_up.weight"], &after.tensors["blk.1.ffn_up.weight"]);
+        let (before_tensor, after_tensor) =
+            (&before.tensors["blk.1.ffn_up.weight"], &after.tensors["blk.1.ffn_up.weight"]);
         assert_eq!((before_tensor.encoding, &before_tensor.shape), (after_tensor.encoding, &after_tensor.shape));
         let bytes = |gguf: &Gguf, tensor: &Tensor| gguf.bytes_from(tensor.start).unwrap()[..6_528].to_vec();
         assert_eq!(bytes(&before, before_tensor), bytes(&after, after_tensor));

@@ -129,7 +129,8 @@ impl<'a> Batch<'a> {
             // Without a beginning there is no row before the first token.
             let unforeseen = usize::from(tree.row_before(number).is_none());
             let foreseen = tokens.iter().zip(sums).skip(unforeseen).zip(before);
-            targets.extend(foreseen.filter_map(|((&token, sum), row)| Some(Target { sum: (*sum)? as usize, row, token })));
+            targets
+                .extend(foreseen.filter_map(|((&token, sum), row)| Some(Target { sum: (*sum)? as usize, row, token })));
         }
         let sums = targets.iter().map(|target| target.sum + 1).max().unwrap_or(0);
         Self { examples, tree, targets, sums }

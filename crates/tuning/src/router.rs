@@ -165,7 +165,8 @@ mod tests {
     #[test]
     fn what_is_sure_of_the_whole_holds_where_a_bucket_does_not_contradict() {
         let noise = |user: u32| f64::from(user % 7) / 10.0;
-        let mut cases: Vec<Judged> = (0..300).map(|user| case(user, 4, 0.4 + noise(user), 0.3 + noise(user), 0.2)).collect();
+        let mut cases: Vec<Judged> =
+            (0..300).map(|user| case(user, 4, 0.4 + noise(user), 0.3 + noise(user), 0.2)).collect();
         // Two small buckets, in which nothing is sure: in one it gains a little, in the other it loses a little.
         cases.extend((0..8).map(|user| case(user, 0, if user % 2 == 0 { 0.9 } else { 0.5 }, 0.68, 0.2)));
         cases.extend((0..8).map(|user| case(user, 1, if user % 2 == 0 { 0.9 } else { 0.5 }, 0.72, 0.2)));

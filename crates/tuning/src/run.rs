@@ -365,7 +365,8 @@ impl Training<'_> {
     }
 
     fn done(&self, state: &Checkpoint, windows: usize) -> f64 {
-        let epochs = (f64::from(state.epoch) + state.used as f64 / windows.max(1) as f64) / f64::from(self.config.epochs);
+        let epochs =
+            (f64::from(state.epoch) + state.used as f64 / windows.max(1) as f64) / f64::from(self.config.epochs);
         epochs.max(state.cpu_seconds / self.config.budget_cpu_seconds).min(1.0)
     }
 }

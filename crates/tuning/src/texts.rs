@@ -283,7 +283,8 @@ impl Writer<'_> {
     /// Asks the question of a window, of whose answer the first token is to be foretold.
     fn question(&mut self, window: &Window) {
         let Some((item, is_next)) = window.question else { return };
-        let before: Vec<&str> = window.items[..window.items.len() - 1].iter().map(|&item| self.behaviour.title(item)).collect();
+        let before: Vec<&str> =
+            window.items[..window.items.len() - 1].iter().map(|&item| self.behaviour.title(item)).collect();
         let (chat, [yes, no]) = question(&before, self.behaviour.title(item));
         let answer = self.decoder.tokens().of(if is_next { yes } else { no });
         let asked = Example::read(chat_tokens(self.decoder, &chat), None);
@@ -305,13 +306,17 @@ mod tests {
 
     #[test]
     fn every_titled_item_is_in_one_window_and_choices_have_something_before_them() {
-        let titles: Vec<String> = (0..60).map(|at| if at == 7 { String::new() } else { format!("Title {at}") }).collect();
+        let titles: Vec<String> =
+            (0..60).map(|at| if at == 7 { String::new() } else { format!("Title {at}") }).collect();
         let histories = vec![(0..40).collect(), vec![41], vec![50, 51, 52], (20..35).collect()];
         let asked = Asked { question_share: 1.0, choices: 3, seed: 5 };
         let windows = windows(behaviour(&titles, &histories), asked);
         for (number, history) in histories.iter().enumerate().filter(|(_, history)| history.len() > 1) {
-            let mut items: Vec<u32> =
-                windows.iter().filter(|window| window.history == number).flat_map(|window| window.items.clone()).collect();
+            let mut items: Vec<u32> = windows
+                .iter()
+                .filter(|window| window.history == number)
+                .flat_map(|window| window.items.clone())
+                .collect();
             items.sort_unstable();
             // A piece of one title at the beginning or the end is left out.
             let wanted = history.iter().filter(|item| **item != 7).count();

@@ -21,7 +21,7 @@ use zhiyin_tuning::{
     artefact::DataRange,
     preference::{Case, preferences},
     run::{Ended, Report},
-    texts::Behaviour,
+    texts::{Behaviour, Loss},
 };
 use zhiyin_weights::{Folder, NoProgress, PullOptions, WeightsError, pull};
 
@@ -112,7 +112,8 @@ fn a_model_learns_what_follows_keeps_it_and_goes_on_after_an_interruption() {
         }
     });
     assert_eq!((report.ended, report.resumed), (Ended::Epochs, false));
-    assert!(report.loss_after < report.loss_before - 0.5, "{report:?}");
+    assert!(report.loss_after.token < report.loss_before.token - 0.5, "{report:?}");
+    assert!(report.loss_after.choice < report.loss_before.choice, "{report:?}");
     let after = after_kettle(&decoder);
     let gains: Vec<f64> = after.iter().zip(&before).map(|(after, before)| after - before).collect();
     assert!(gains[1..].iter().all(|other| gains[0] > *other), "the companion gains most: {gains:?}");
@@ -182,7 +183,8 @@ fn a_training_stops_when_its_budget_is_used_up_or_it_diverges() {
     let wild = TuneConfig { learning_rate: 1.0, clip: 1e9, epochs: 1_000, patience: 1, validate_every: 1, ..config() };
     let report = train(&mut decoder, None, &wild, &mut |_| {});
     assert!(matches!(report.ended, Ended::Diverged | Ended::Patience), "{report:?}");
-    assert!(report.loss_after <= report.loss_before && report.loss_after.is_finite());
+    let objective = |loss: Loss| loss.objective(wild.choice_weight);
+    assert!(objective(report.loss_after) <= objective(report.loss_before), "{report:?}");
     let values = decoder.adapter().unwrap().values();
     assert!(values.iter().all(|value| value.is_finite()), "what is kept are the best numbers");
 }

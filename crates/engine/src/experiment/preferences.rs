@@ -86,8 +86,9 @@ pub fn split(data: &ExperimentData, config: &PreferenceConfig) -> Result<Prefere
     let before = |history: &[Interaction]| {
         history.iter().copied().filter(|event| event.time_s < cuts[0]).collect::<Vec<Interaction>>()
     };
-    let of_train =
-        |(user, history): (usize, &Vec<Interaction>)| if fold(user) < VALIDATION.end { Vec::new() } else { before(history) };
+    let of_train = |(user, history): (usize, &Vec<Interaction>)| {
+        if fold(user) < VALIDATION.end { Vec::new() } else { before(history) }
+    };
     let histories: Vec<Vec<Interaction>> = data.histories.iter().enumerate().map(of_train).collect();
     let train = dataset_of(data, &histories);
     let draws: Vec<ItemIx> =
@@ -153,6 +154,26 @@ impl PreferenceSplit {
             (*name, scored)
         };
         names.iter().enumerate().map(score).collect()
+    }
+
+    /// The best items of the named model for each case of the test, without those of the history. Hyper-parameters are chosen on the validation
+    /// cases.
+    ///
+    /// # Errors
+    /// A model that can't be fitted.
+    pub fn lists(&self, name: &'static str, length: usize) -> Result<Vec<Vec<ItemIx>>, FitError> {
+        let entry = fit_named(name, &self.train, &self.cases(&self.validation), Tune::Quick)?;
+        let test = self.cases(&self.test);
+        let list = |scores: &mut Scores, case: &Case<'_>| {
+            scores.reset(test.n_items);
+            entry.learned.model().score(&test.query(case), scores);
+            let known: rustc_hash::FxHashSet<ItemIx> = case.history.iter().map(|event| event.item).collect();
+            let mut items: Vec<ItemIx> = (0..test.n_items as ItemIx).filter(|item| !known.contains(item)).collect();
+            items.sort_by(|&a, &b| scores.values()[b as usize].total_cmp(&scores.values()[a as usize]));
+            items.truncate(length);
+            items
+        };
+        Ok(test.list.par_iter().map_init(Scores::default, list).collect())
     }
 
     fn cases<'a>(&'a self, own: &'a [PreferenceCase]) -> Cases<'a> {
@@ -305,6 +326,21 @@ mod tests {
         let users =
             |cases: &[PreferenceCase]| cases.iter().map(|case| case.user).collect::<std::collections::BTreeSet<_>>();
         assert!(users(&split.test).is_disjoint(&users(&split.validation)));
+    }
+
+    #[test]
+    fn lists_hold_the_best_items_that_are_new_to_somebody() {
+        let data = data();
+        let config = PreferenceConfig { chosen_max: 1, others: 4, cases_max: 1_000, buckets: vec![1], seed: 3 };
+        let split = split(&data, &config).unwrap();
+        let lists = split.lists("cooccurrence", 5).unwrap();
+        assert_eq!(lists.len(), split.test.len());
+        let mut found = 0;
+        for (list, case) in lists.iter().zip(&split.test) {
+            assert!(list.len() == 5 && case.history.iter().all(|event| !list.contains(&event.item)));
+            found += usize::from(list.contains(&case.candidates[0]));
+        }
+        assert!(found * 10 > lists.len() * 8, "{found} of {}", lists.len());
     }
 
     #[test]

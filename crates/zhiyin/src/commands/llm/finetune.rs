@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, path::PathBuf};
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
-use zhiyin_datasets::{ColumnMapping, Format, Source};
 use zhiyin_decoder::{AdapterConfig, Decoder, Target};
 use zhiyin_engine::{
     cost::cpu_seconds,
@@ -24,12 +23,10 @@ use zhiyin_tuning::{
     texts::Behaviour,
 };
 
+use super::behaviour::BehaviourArguments;
 use crate::{
     cli::HomeArguments,
-    commands::import::formats,
-    config::Config,
-    encoders, experiment_data,
-    home::{self, Home},
+    home,
     language::{self, ADAPTERS},
     output::{self, Align},
     progress::BarProgress,
@@ -43,18 +40,8 @@ const UNFINISHED: &str = "unfinished";
 /// Arguments of `zhiyin llm finetune`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Learn from this data set instead of the log of the data folder.
-    #[arg(long, value_name = "PATH", requires = "format")]
-    from: Option<PathBuf>,
-    /// Layout of that data set.
-    #[arg(long, value_parser = formats(), requires = "from")]
-    format: Option<Format>,
-    /// Its table of items with a header: item_id, title and whatever else.
-    #[arg(long, value_name = "FILE", requires = "from")]
-    items: Option<PathBuf>,
-    /// For csv: which column is what, as for `zhiyin import`.
-    #[arg(long, value_name = "MAPPING", requires = "from")]
-    columns: Option<ColumnMapping>,
+    #[command(flatten)]
+    behaviour: BehaviourArguments,
     /// Rank of the adapter.
     #[arg(long, default_value_t = AdapterConfig::default().rank)]
     rank: usize,
@@ -100,9 +87,6 @@ pub struct Arguments {
     /// Leave the test alone and report on validation, to choose settings by. Nothing is kept.
     #[arg(long)]
     dry_run: bool,
-    /// Encoder of item texts, for the arm text, or none [default: the pulled one].
-    #[arg(long, value_name = "NAME")]
-    encoder: Option<String>,
     /// Begin anew, even if an interrupted training with the same settings could go on.
     #[arg(long)]
     fresh: bool,
@@ -140,7 +124,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let Some(base) = language::local_config(&config)? else {
         bail!("there is no language model to fine-tune; `zhiyin llm pull smollm2` gets one");
     };
-    let data = read(arguments, &config)?;
+    let data = arguments.behaviour.read(&config)?;
     let parts = split(
         &data,
         &PreferenceConfig {
@@ -153,9 +137,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     )?;
     let decoder = Decoder::load(&base.path)?;
     let root = config.data.folder.join(ADAPTERS);
-    let (manifest, artefact) = Tuning { arguments, base, data, parts, decoder, root, workers: Workers::new()? }.run()?;
+    let (manifest, artefact) =
+        Tuning { arguments, base, data, parts, decoder, root, workers: Workers::new()? }.run()?;
     if arguments.home.json {
-        let (name, folder) = (artefact.as_ref().map(Artefact::name), artefact.as_ref().map(|artefact| &artefact.folder));
+        let (name, folder) =
+            (artefact.as_ref().map(Artefact::name), artefact.as_ref().map(|artefact| &artefact.folder));
         return output::json(&json!({ "name": name, "folder": folder, "manifest": manifest }));
     }
     print(&manifest, arguments.dry_run);
@@ -164,23 +150,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         None => output::say("nothing is kept: this was measured on validation, to choose settings by"),
     }
     Ok(())
-}
-
-fn read(arguments: &Arguments, config: &Config) -> Result<ExperimentData> {
-    if let (Some(path), Some(format)) = (&arguments.from, arguments.format) {
-        let (items_path, columns) = (arguments.items.clone(), arguments.columns.clone());
-        let source = Source { format, path: path.clone(), items_path, columns };
-        let mut data = experiment_data::load(&source)?;
-        encoders::equip(&mut data, arguments.encoder.as_deref())?;
-        return Ok(data);
-    }
-    if !home::has_data(&config.data.folder) {
-        bail!("{} holds no data: import some, or give --from PATH --format F", config.data.folder.display());
-    }
-    let home = Home::open(config.clone())?;
-    let data = home.engine.experiment_data();
-    home.close()?;
-    Ok(data?)
 }
 
 /// A fine-tuning with everything that it needs.
@@ -213,7 +182,7 @@ impl Tuning<'_> {
         if measures {
             spent += self.judge(&mut judged[1], &self.parts.test, LANGUAGE_MODEL, "judging fine-tuned");
             if dry_run {
-                judged[0].clone_from(&judged[1]);
+                judged[0] = judged[1].clone();
             } else {
                 spent += self.judge(&mut judged[0], &self.parts.validation, LANGUAGE_MODEL, "judging to choose by");
             }

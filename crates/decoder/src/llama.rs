@@ -136,9 +136,15 @@ impl Llama {
 
     /// What each state says of the next token: rows of as many numbers as there are words; their softmax is the distribution.
     pub fn logits(&self, states: &[f32]) -> Vec<f32> {
-        let mut logits = vec![0.0; states.len() / self.shape.hidden * self.shape.vocabulary];
-        self.output().product(states, &mut logits, &mut Vec::new());
+        let mut logits = Vec::new();
+        self.logits_into(states, &mut logits, &mut Vec::new());
         logits
+    }
+
+    /// [`Llama::logits`] into a buffer of any size, which has their number afterwards. These buffers are the largest of all: whoever needs them again keeps them.
+    pub fn logits_into(&self, states: &[f32], logits: &mut Vec<f32>, scratch: &mut Vec<f32>) {
+        logits.resize(states.len() / self.shape.hidden * self.shape.vocabulary, 0.0);
+        self.output().product(states, logits, scratch);
     }
 }
 

@@ -49,9 +49,10 @@ impl Decoder {
     pub fn losses(&self, examples: &[Example]) -> Vec<f64> {
         let batch = Batch::new(examples);
         let states = batch.forward(&self.model, None);
-        let mut losses = vec![0.0; batch.sums];
+        let (mut losses, mut logits, mut scratch) = (vec![0.0; batch.sums], Vec::new(), Vec::new());
         for chunk in batch.targets.chunks(LOGITS_ROWS) {
-            let mut logits = self.model.logits(&foretelling(&states, chunk, self.model.shape.hidden));
+            let rows = foretelling(&states, chunk, self.model.shape.hidden);
+            self.model.logits_into(&rows, &mut logits, &mut scratch);
             for (row, target) in logits.chunks_exact_mut(self.model.shape.vocabulary).zip(chunk) {
                 dispatch(LogSoftmax { row });
                 losses[target.sum] -= f64::from(row[target.token as usize]);
@@ -86,10 +87,10 @@ impl Decoder {
     /// The losses by sum, and the derivative of each target's −ln p by the state that foretells it: rows in the order of the targets.
     fn by_states(&self, batch: &Batch<'_>, states: &[f32]) -> (Vec<f64>, Vec<f32>) {
         let (hidden, vocabulary) = (self.model.shape.hidden, self.model.shape.vocabulary);
-        let (mut losses, mut scratch) = (vec![0.0; batch.sums], Vec::new());
+        let (mut losses, mut logits, mut scratch) = (vec![0.0; batch.sums], Vec::new(), Vec::new());
         let mut by_states = vec![0.0; batch.targets.len() * hidden];
         for (chunk, below) in batch.targets.chunks(LOGITS_ROWS).zip(by_states.chunks_mut(LOGITS_ROWS * hidden)) {
-            let mut logits = self.model.logits(&foretelling(states, chunk, hidden));
+            self.model.logits_into(&foretelling(states, chunk, hidden), &mut logits, &mut scratch);
             for (row, target) in logits.chunks_exact_mut(vocabulary).zip(chunk) {
                 dispatch(Softmax { row });
                 let share = &mut row[target.token as usize];

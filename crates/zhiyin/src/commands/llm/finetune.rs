@@ -75,6 +75,12 @@ pub struct Arguments {
     /// Processor seconds of the training, at most.
     #[arg(long, value_name = "SECONDS", default_value_t = TuneConfig::default().budget_cpu_seconds)]
     budget_cpu_seconds: f64,
+    /// Steps from one look at validation, and one checkpoint, to the next.
+    #[arg(long, value_name = "STEPS", default_value_t = TuneConfig::default().validate_every)]
+    validate_every: u64,
+    /// Looks at validation without a gain after which training ends.
+    #[arg(long, value_name = "LOOKS", default_value_t = TuneConfig::default().patience)]
+    patience: u32,
     /// Cases that are measured, and half as many to choose by; 0 measures nothing.
     #[arg(long, default_value_t = 300)]
     cases: usize,
@@ -109,6 +115,8 @@ impl Arguments {
             choice_weight: self.choice_weight,
             question_share: self.question_share,
             budget_cpu_seconds: self.budget_cpu_seconds,
+            validate_every: self.validate_every,
+            patience: self.patience,
             seed: self.seed,
             ..TuneConfig::default()
         }

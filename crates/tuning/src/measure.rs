@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn gains_are_those_over_the_model_as_it_was_and_over_the_better_arm() {
-        let (routes, measured) = measure(&cases(0.7, 0.6, 90), &cases(0.65, 0.7, 90), 1);
+        let (routes, measured) = measure(&cases(0.7, 0.6, 90), &cases(0.65, 0.7, 90), 7.5, 1);
         assert_eq!(routes[1].arm, LANGUAGE_MODEL);
         assert!((measured.tuning_gain[0].mean - 0.15).abs() < 1e-9 && measured.tuning_gain[0].is_above_zero());
         // Validation was wrong about the test: the router loses what the other arm is better.

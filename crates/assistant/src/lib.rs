@@ -8,7 +8,7 @@ mod intent;
 mod order;
 pub mod preference;
 mod prompt;
-mod rerank;
+pub mod rerank;
 mod status;
 
 pub use assistant::Assistant;

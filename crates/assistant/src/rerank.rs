@@ -42,12 +42,25 @@ impl Assistant {
             Some(taught) => taught.model.as_ref(),
             None => self.model(),
         };
-        let read = &titles[..titles.len().min(RERANKED_MAX)];
-        let known = scores(model, chosen(&history), read, limits)?;
-        let unknown = scores(model, chosen::<&str>(&[]), read, limits)?;
-        let preferences: Vec<f64> = known.iter().zip(&unknown).map(|(known, unknown)| known - unknown).collect();
-        Ok((joined(&preferences, titles.len()), model.model()))
+        Ok((order(model, &history, titles, limits)?, model.model()))
     }
+}
+
+/// The order in which a model would show titles to somebody who chose those of `history`, each once, oldest first: places in `titles`.
+///
+/// # Errors
+/// Those of the model.
+pub fn order<S: AsRef<str>>(
+    model: &dyn LanguageModel,
+    history: &[S],
+    titles: &[String],
+    limits: &Limits,
+) -> Result<Vec<usize>, LanguageError> {
+    let read = &titles[..titles.len().min(RERANKED_MAX)];
+    let known = scores(model, chosen(history), read, limits)?;
+    let unknown = scores(model, chosen::<&str>(&[]), read, limits)?;
+    let preferences: Vec<f64> = known.iter().zip(&unknown).map(|(known, unknown)| known - unknown).collect();
+    Ok(joined(&preferences, titles.len()))
 }
 
 /// A model that was fine-tuned on what users choose.

@@ -92,6 +92,11 @@ impl Adapter {
         self.config.alpha / self.config.rank as f32
     }
 
+    /// All that it changes.
+    pub(crate) fn places(&self) -> &[Place] {
+        &self.places
+    }
+
     /// The changes of one map of a layer.
     pub(crate) fn of(&self, layer: usize, map: Map) -> impl Iterator<Item = &Place> {
         self.places.iter().filter(move |place| place.layer == layer && place.map == map)

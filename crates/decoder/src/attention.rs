@@ -3,7 +3,7 @@
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
 use zhiyin_kernels::{NullaryFnOnce, dispatch, dot, kernel, softmax};
 
-use crate::memory::Layer;
+use crate::memory::Stretch;
 
 /// With fewer new tokens than this, products of matrices don't pay.
 const TOKENS_MIN: usize = 4;
@@ -16,7 +16,7 @@ pub struct Head<'a> {
     pub input_width: usize,
     pub query: usize,
     /// Keys and values, stretch by stretch; the new tokens are the last ones.
-    pub stretches: &'a [&'a Layer],
+    pub stretches: &'a [Stretch<'a>],
     /// Numbers of a row of keys or values.
     pub memory_width: usize,
     /// Where the key head begins in such a row.
@@ -133,17 +133,18 @@ impl NullaryFnOnce for Few<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Layer;
 
     /// Attention by the definition, in double precision.
-    fn plain(inputs: &[f32], stretches: &[&Layer], tokens: usize) -> Vec<f64> {
-        let rows = |pick: fn(&Layer) -> &Vec<f32>| -> Vec<Vec<f64>> {
+    fn plain(inputs: &[f32], stretches: &[Stretch<'_>], tokens: usize) -> Vec<f64> {
+        let rows = |pick: fn(&Stretch<'_>) -> Vec<f32>| -> Vec<Vec<f64>> {
             stretches
                 .iter()
-                .flat_map(|layer| pick(layer).chunks(4))
+                .flat_map(|layer| pick(layer).chunks(4).map(<[f32]>::to_vec).collect::<Vec<_>>())
                 .map(|row| row[2..].iter().map(|v| f64::from(*v)).collect())
                 .collect()
         };
-        let (keys, values) = (rows(|layer| &layer.keys), rows(|layer| &layer.values));
+        let (keys, values) = (rows(|layer| layer.keys.to_vec()), rows(|layer| layer.values.to_vec()));
         let mut out = Vec::new();
         for token in 0..tokens {
             let query = &inputs[token * 6 + 2..token * 6 + 4];
@@ -171,7 +172,7 @@ mod tests {
                 let layer =
                     |rows: usize, seed| Layer { keys: numbers(rows * 4, seed), values: numbers(rows * 4, seed + 1) };
                 let (first, second) = (layer(shared, 1), layer(tokens + 2, 5));
-                let stretches = [&first, &second];
+                let stretches = [first.whole(), second.whole()];
                 let inputs = numbers(tokens * 6, 9);
                 let mut out = vec![f32::NAN; tokens * 2];
                 let head = Head {

@@ -11,19 +11,20 @@ use crate::{
     kernel::{RmsNorm, RmsNormBack, SwiGlu, SwiGluBack},
     llama::{Llama, turn, turns},
     tape::{Kept, Tape},
+    tree::Tree,
 };
 
-/// Adds the derivatives by the numbers of the adapter to `gradients`. `lengths` are the tokens of each run; `slopes` the derivatives by the
-/// normalised states of all tokens.
-pub fn back(model: &Llama, adapter: &Adapter, tape: Tape, lengths: &[usize], slopes: &[f32], gradients: &mut [f32]) {
+/// Adds the derivatives by the numbers of the adapter to `gradients`. `tree` tells which runs the pass had; `slopes` are the derivatives by
+/// the normalised states of all tokens.
+pub fn back(model: &Llama, adapter: &Adapter, tape: Tape, tree: &Tree, slopes: &[f32], gradients: &mut [f32]) {
     let shape = model.shape;
     let mut states = vec![0.0; slopes.len()];
     let (scale, epsilon) = (&model.norm, shape.epsilon);
     dispatch(RmsNormBack { rows: &tape.last, scale, epsilon, slopes, below: &mut states });
-    let mut turns = turns(shape, lengths.iter().map(|&length| 0..length));
+    let mut turns = turns(shape, tree.positions());
     // Back by the same angles.
     turns.iter_mut().for_each(|(_, sin)| *sin = -*sin);
-    let mut back = Back { model, adapter, lengths, turns, states, gradients, scratch: Vec::new() };
+    let mut back = Back { model, adapter, tree, turns, states, gradients, scratch: Vec::new() };
     for (number, kept) in tape.layers.into_iter().enumerate().rev() {
         back.layer(number, kept);
     }
@@ -32,7 +33,7 @@ pub fn back(model: &Llama, adapter: &Adapter, tape: Tape, lengths: &[usize], slo
 struct Back<'a> {
     model: &'a Llama,
     adapter: &'a Adapter,
-    lengths: &'a [usize],
+    tree: &'a Tree,
     turns: Vec<(f32, f32)>,
     /// Derivatives by the states at the present place.
     states: Vec<f32>,
@@ -44,7 +45,7 @@ impl Back<'_> {
     fn layer(&mut self, number: usize, mut kept: Kept) {
         let layer = &self.model.layers[number];
         let (epsilon, width) = (self.model.shape.epsilon, self.model.shape.feed_forward);
-        let tokens = self.lengths.iter().sum::<usize>();
+        let tokens = self.tree.rows();
 
         let mut inner = vec![0.0; tokens * width];
         dispatch(SwiGlu { rows: &kept.feed, width, out: &mut inner });
@@ -59,7 +60,7 @@ impl Back<'_> {
         dispatch(RmsNormBack { rows: &kept.middle, scale, epsilon, slopes: &by_normal, below: &mut states });
 
         let by_mixed = self.through(number, Map::AttentionOut, &kept.mixed, &states);
-        let mut by_attention = heads::back(self.model.shape, self.lengths, &kept.attention, &by_mixed);
+        let mut by_attention = heads::back(self.model.shape, self.tree, &kept.attention, &by_mixed);
         turn(self.model.shape, &mut by_attention, &self.turns);
         dispatch(RmsNorm { rows: &kept.before, scale: &layer.attention_norm, epsilon, out: &mut normal });
         let by_normal = self.through(number, Map::Attention, &normal, &by_attention);

@@ -1,14 +1,18 @@
-//! Reads the container GGUF, versions 2 and 3: named values, then named tensors.
+//! The container GGUF, versions 2 and 3: named values, then named tensors.
 //!
 //! Every length in the file is checked against what is left of it before anything is reserved, so damaged files are refused.
 
-use std::collections::HashMap;
+mod write;
+
+use std::{collections::HashMap, ops::Range};
+
+pub use write::{Piece, RawValues, file};
 
 use crate::error::Defect;
 
 const MAGIC: &[u8] = b"GGUF";
 /// Where tensors begin, unless the file says otherwise: at a multiple of this.
-const ALIGNMENT: usize = 32;
+pub const ALIGNMENT: usize = 32;
 /// Dimensions of a tensor at most.
 const DIMENSIONS_MAX: usize = 4;
 
@@ -38,7 +42,11 @@ pub struct Tensor {
 pub struct Gguf {
     pub values: HashMap<String, Value>,
     pub tensors: HashMap<String, Tensor>,
+    /// Tensors begin at multiples of this.
+    pub alignment: usize,
     bytes: Vec<u8>,
+    /// Where the named values lie.
+    value_bytes: Range<usize>,
 }
 
 impl Gguf {
@@ -46,14 +54,19 @@ impl Gguf {
     pub fn parse(bytes: Vec<u8>) -> Result<Self, Defect> {
         let mut reader = Reader { bytes: &bytes, at: 0 };
         let index = reader.index().ok_or_else(|| Defect::malformed("it is no whole GGUF file of version 2 or 3"))?;
-        let (values, mut tensors) = index;
+        let Index { values, value_bytes, mut tensors } = index;
         let alignment = match values.get("general.alignment") {
             Some(Value::Unsigned(alignment)) if (1..=1 << 20).contains(alignment) => *alignment as usize,
             _ => ALIGNMENT,
         };
         let start = reader.at.next_multiple_of(alignment);
         tensors.values_mut().for_each(|tensor| tensor.start = tensor.start.saturating_add(start));
-        Ok(Self { values, tensors, bytes })
+        Ok(Self { values, tensors, alignment, bytes, value_bytes })
+    }
+
+    /// The named values as they lie in the file.
+    pub fn raw_values(&self) -> RawValues {
+        RawValues { count: self.values.len() as u64, bytes: self.bytes[self.value_bytes.clone()].to_vec() }
     }
 
     /// The file from a place on; none beyond its end.
@@ -91,22 +104,29 @@ impl Gguf {
     }
 }
 
+struct Index {
+    values: HashMap<String, Value>,
+    value_bytes: Range<usize>,
+    tensors: HashMap<String, Tensor>,
+}
+
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl Reader<'_> {
-    #[allow(clippy::type_complexity, reason = "the two halves of the index; used once")]
-    fn index(&mut self) -> Option<(HashMap<String, Value>, HashMap<String, Tensor>)> {
+    fn index(&mut self) -> Option<Index> {
         let is_known = self.take(4)? == MAGIC && matches!(self.u32()?, 2 | 3);
         if !is_known {
             return None;
         }
         let (tensors, values) = (self.u64()?, self.u64()?);
+        let start = self.at;
         let values = (0..values).map(|_| Some((self.string()?, self.value()?))).collect::<Option<_>>()?;
+        let value_bytes = start..self.at;
         let tensors = (0..tensors).map(|_| Some((self.string()?, self.tensor()?))).collect::<Option<_>>()?;
-        Some((values, tensors))
+        Some(Index { values, value_bytes, tensors })
     }
 
     fn take(&mut self, count: usize) -> Option<&[u8]> {
@@ -203,6 +223,29 @@ mod tests {
         assert_eq!((tensor.shape.as_slice(), tensor.encoding, tensor.start), ([2, 1].as_slice(), 0, end - 8));
         assert_eq!(gguf.bytes_from(end - 8), Some([1_f32.to_le_bytes(), 3_f32.to_le_bytes()].concat().as_slice()));
         assert_eq!(gguf.bytes_from(end + 1), None);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let whole = Gguf::parse(file()).ok().unwrap();
+        let mut values = whole.raw_values();
+        values.text("d", "more");
+        values.float("e", 2.5);
+        let piece = |name: &str, shape: &[usize], numbers: &[f32]| Piece {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            encoding: 0,
+            bytes: numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
+        };
+        let pieces = [piece("v", &[3, 1], &[1.0, 2.0, 3.0]), piece("w", &[1], &[7.0])];
+        let again = Gguf::parse(write::file(&values, &pieces, ALIGNMENT)).ok().unwrap();
+        assert_eq!(again.list("c"), whole.list("c"));
+        assert_eq!((again.whole("a"), again.text("d"), again.float("e")), (Some(7), Some("more"), Some(2.5)));
+        for piece in &pieces {
+            let tensor = &again.tensors[&piece.name];
+            assert_eq!((&tensor.shape, tensor.start % ALIGNMENT), (&piece.shape, 0));
+            assert_eq!(again.bytes_from(tensor.start).unwrap()[..piece.bytes.len()], piece.bytes);
+        }
     }
 
     #[test]

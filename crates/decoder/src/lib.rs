@@ -14,9 +14,11 @@ mod kernel;
 mod llama;
 mod matrix;
 mod memory;
+mod merge;
 mod tape;
 mod tokens;
 mod train;
+mod tree;
 
 use std::path::Path;
 
@@ -24,8 +26,10 @@ pub use adapter::{Adapter, AdapterConfig, AdapterError, CONFIG_FILE, RANK_MAX, T
 pub use error::LoadError;
 pub use llama::{Run, Shape};
 pub use memory::{Memory, Past};
+pub use merge::MergedEncoding;
 pub use tokens::Tokens;
-pub use train::Example;
+pub use train::{Example, Objective};
+pub use tree::After;
 
 use zhiyin_kernels::dispatch;
 

@@ -13,8 +13,9 @@ use crate::{
     gguf::Gguf,
     kernel::{Add, RmsNorm, SwiGlu},
     matrix::Matrix,
-    memory::{Layer as Remembered, Memory},
+    memory::{Memory, Stretch},
     tape::Tape,
+    tree::Tree,
 };
 
 /// Rows that one task of an element-wise part works on.
@@ -112,12 +113,13 @@ impl Llama {
 
     /// Reads the tokens of all runs. Returns the normalised states of the wanted ones, run by run, in rows of `hidden` numbers.
     pub fn states(&self, runs: &mut [Run<'_>]) -> Vec<f32> {
-        self.taped(runs, None)
+        let apart = Tree::new(runs.iter().map(|run| (run.tokens.len(), run.memory.tokens(), None)));
+        self.taped(runs, &apart, None)
     }
 
-    /// [`Llama::states`]; what the way back needs is written to `tape`.
-    pub fn taped(&self, runs: &mut [Run<'_>], mut tape: Option<&mut Tape>) -> Vec<f32> {
-        let mut pass = Pass::new(self, runs);
+    /// [`Llama::states`] of runs that go on after each other as `tree` says; what the way back needs is written to `tape`.
+    pub fn taped(&self, runs: &mut [Run<'_>], tree: &Tree, mut tape: Option<&mut Tape>) -> Vec<f32> {
+        let mut pass = Pass::new(self, runs, tree);
         for number in 0..self.layers.len() {
             pass.layer(number, tape.as_deref_mut());
         }
@@ -134,9 +136,15 @@ impl Llama {
 
     /// What each state says of the next token: rows of as many numbers as there are words; their softmax is the distribution.
     pub fn logits(&self, states: &[f32]) -> Vec<f32> {
-        let mut logits = vec![0.0; states.len() / self.shape.hidden * self.shape.vocabulary];
-        self.output().product(states, &mut logits, &mut Vec::new());
+        let mut logits = Vec::new();
+        self.logits_into(states, &mut logits, &mut Vec::new());
         logits
+    }
+
+    /// [`Llama::logits`] into a buffer of any size, which has their number afterwards. These buffers are the largest of all: whoever needs them again keeps them.
+    pub fn logits_into(&self, states: &[f32], logits: &mut Vec<f32>, scratch: &mut Vec<f32>) {
+        logits.resize(states.len() / self.shape.hidden * self.shape.vocabulary, 0.0);
+        self.output().product(states, logits, scratch);
     }
 }
 
@@ -144,8 +152,7 @@ impl Llama {
 struct Pass<'a, 'r> {
     model: &'a Llama,
     runs: &'a mut [Run<'r>],
-    /// First row of each run, and the number of rows.
-    offsets: Vec<usize>,
+    tree: &'a Tree,
     /// Cosine and sine by which each pair of dimensions is turned.
     turns: Vec<(f32, f32)>,
     states: Vec<f32>,
@@ -162,16 +169,12 @@ struct Pass<'a, 'r> {
 }
 
 impl<'a, 'r> Pass<'a, 'r> {
-    fn new(model: &'a Llama, runs: &'a mut [Run<'r>]) -> Self {
+    fn new(model: &'a Llama, runs: &'a mut [Run<'r>], tree: &'a Tree) -> Self {
         let shape = model.shape;
-        let mut offsets = vec![0];
-        for run in runs.iter_mut() {
-            run.memory.prepare(shape.layers);
-            offsets.push(offsets[offsets.len() - 1] + run.tokens.len());
-        }
-        let rows = |width: usize| vec![0.0; offsets[offsets.len() - 1] * width];
+        runs.iter_mut().for_each(|run| run.memory.prepare(shape.layers));
+        let rows = |width: usize| vec![0.0; tree.rows() * width];
         let mut pass = Self {
-            turns: turns(shape, runs.iter().map(|run| run.memory.tokens()..run.memory.tokens() + run.tokens.len())),
+            turns: turns(shape, tree.positions()),
             states: rows(shape.hidden),
             normal: rows(shape.hidden),
             attention: rows((shape.heads + 2 * shape.key_heads) * shape.width),
@@ -183,7 +186,7 @@ impl<'a, 'r> Pass<'a, 'r> {
             scratch: Vec::new(),
             model,
             runs,
-            offsets,
+            tree,
         };
         let tokens = pass.runs.iter().flat_map(|run| run.tokens);
         pass.states
@@ -265,16 +268,16 @@ impl<'a, 'r> Pass<'a, 'r> {
         let shape = self.model.shape;
         let (width, memory_width) = (shape.width, shape.key_heads * shape.width);
         let input_width = shape.heads * width + 2 * memory_width;
-        let tokens = self.offsets[self.offsets.len() - 1];
-        let stretches: Vec<Vec<&Remembered>> =
-            self.runs.iter().map(|run| run.memory.stretches(number).collect()).collect();
-        let (attention, offsets) = (&self.attention, &self.offsets);
+        let tokens = self.tree.rows();
+        let (attention, tree, runs) = (&self.attention, self.tree, &*self.runs);
+        let stretches: Vec<Vec<Stretch<'_>>> =
+            (0..runs.len()).map(|run| seen(runs, tree, run, number, memory_width)).collect();
         self.heads.par_chunks_mut(tokens * width).enumerate().for_each_init(Vec::new, |scores, (head, mut out)| {
             for (run, stretches) in stretches.iter().enumerate() {
-                let rows = offsets[run + 1] - offsets[run];
-                let (own, rest) = out.split_at_mut(rows * width);
+                let rows = tree.span(run);
+                let (own, rest) = out.split_at_mut(rows.len() * width);
                 out = rest;
-                let inputs = &attention[offsets[run] * input_width..][..rows * input_width];
+                let inputs = &attention[rows.start * input_width..rows.end * input_width];
                 let key = head / (shape.heads / shape.key_heads) * width;
                 let query = head * width;
                 Head { inputs, input_width, query, stretches, memory_width, key, out: own, width }.attend(scores);
@@ -291,13 +294,23 @@ impl<'a, 'r> Pass<'a, 'r> {
         self.normalise(&self.model.norm);
         let hidden = self.model.shape.hidden;
         let mut wanted = Vec::new();
-        for (run, offset) in self.runs.iter_mut().zip(&self.offsets) {
-            let rows = offset + run.wanted_from.min(run.tokens.len())..offset + run.tokens.len();
-            wanted.extend_from_slice(&self.normal[rows.start * hidden..rows.end * hidden]);
+        for (number, run) in self.runs.iter_mut().enumerate() {
+            let rows = self.tree.span(number);
+            let from = rows.start + run.wanted_from.min(rows.len());
+            wanted.extend_from_slice(&self.normal[from * hidden..rows.end * hidden]);
             run.memory.advance(run.tokens.len());
         }
         wanted
     }
+}
+
+/// Keys and values of a layer that the last token of a run sees. `width` is that of a row of keys.
+fn seen<'a>(runs: &'a [Run<'_>], tree: &Tree, run: usize, layer: usize, width: usize) -> Vec<Stretch<'a>> {
+    let of_run = |(run, tokens): (usize, usize)| {
+        let memory = &*runs[run].memory;
+        memory.stretches(layer, (memory.own().tokens() + tokens) * width)
+    };
+    tree.path(run).into_iter().flat_map(of_run).collect()
 }
 
 /// Turns queries and keys in rows of queries, keys and values. `turns` holds cosine and sine of each pair of each row.
@@ -325,7 +338,8 @@ pub(crate) fn turns(shape: Shape, positions: impl Iterator<Item = Range<usize>>)
 }
 
 impl Shape {
-    fn read(gguf: &Gguf) -> Result<Self, Defect> {
+    /// The sizes that a file states.
+    pub(crate) fn read(gguf: &Gguf) -> Result<Self, Defect> {
         let missing = |key: &str| Defect::malformed(format!("it has no value {key:?}"));
         let whole = |key: &str| gguf.whole(key).ok_or_else(|| missing(key));
         let (hidden, heads) = (whole("llama.embedding_length")?, whole("llama.attention.head_count")?);

@@ -16,6 +16,10 @@ use crate::error::Defect;
 
 /// Numbers of a block.
 pub const BLOCK: usize = 32;
+/// Numbers of encodings in GGUF.
+pub const F32: u32 = 0;
+pub const F16: u32 = 1;
+pub const Q8_0: u32 = 8;
 /// With more vectors than this the matrix is unpacked first.
 const FEW: usize = 12;
 /// Vectors that a block meets at once.
@@ -73,6 +77,13 @@ impl Matrix {
             joined.offsets.extend(part.offsets);
         }
         joined
+    }
+
+    /// All numbers, row by row.
+    pub fn numbers(&self) -> Vec<f32> {
+        let mut numbers = Vec::new();
+        self.unpacked(&mut numbers);
+        numbers
     }
 
     /// The numbers of a row.
@@ -228,6 +239,18 @@ fn products<const N: usize>(codes: &[[u32; WORDS]], scales: &[f32], vectors: [&[
     totals.map(|totals| totals.iter().sum())
 }
 
+/// Bytes of so many numbers in a numbered encoding; none if it isn't known, or the numbers are no whole blocks.
+pub fn encoded_bytes(encoding: u32, numbers: usize) -> Option<usize> {
+    match encoding {
+        F32 => numbers.checked_mul(4),
+        F16 => numbers.checked_mul(2),
+        _ => {
+            let block = Encoding::numbered(encoding).ok()?;
+            numbers.is_multiple_of(BLOCK).then(|| (numbers / BLOCK).checked_mul(block.bytes))?
+        }
+    }
+}
+
 /// How a block of 32 numbers is packed.
 struct Encoding {
     bytes: usize,
@@ -240,10 +263,10 @@ impl Encoding {
     fn numbered(number: u32) -> Result<Self, Defect> {
         let encoding = |bytes, unpack| Ok(Self { bytes, unpack });
         match number {
-            0 => encoding(4 * BLOCK, |bytes, codes| {
+            F32 => encoding(4 * BLOCK, |bytes, codes| {
                 rounded(bytes.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)), codes)
             }),
-            1 => encoding(2 * BLOCK, |bytes, codes| {
+            F16 => encoding(2 * BLOCK, |bytes, codes| {
                 rounded(bytes.as_chunks().0.iter().map(|number| half(*number)), codes)
             }),
             2 => encoding(18, |bytes, codes| {
@@ -264,7 +287,7 @@ impl Encoding {
                 fifth_bits(&bytes[4..8], codes);
                 (half([bytes[0], bytes[1]]), half([bytes[2], bytes[3]]))
             }),
-            8 => encoding(34, |bytes, codes| {
+            Q8_0 => encoding(34, |bytes, codes| {
                 // From signed to unsigned.
                 codes.iter_mut().zip(&bytes[2..]).for_each(|(code, byte)| *code = byte ^ 128);
                 around(half([bytes[0], bytes[1]]), 128.0)

@@ -16,6 +16,25 @@ pub(crate) struct Layer {
     pub values: Vec<f32>,
 }
 
+/// Keys and values of some tokens of a layer, as [`Layer`] has them.
+#[derive(Clone, Copy)]
+pub(crate) struct Stretch<'a> {
+    pub keys: &'a [f32],
+    pub values: &'a [f32],
+}
+
+impl Layer {
+    /// Its first numbers: so many of the keys, and of the values.
+    pub fn beginning(&self, numbers: usize) -> Stretch<'_> {
+        Stretch { keys: &self.keys[..numbers], values: &self.values[..numbers] }
+    }
+
+    /// All of it.
+    pub fn whole(&self) -> Stretch<'_> {
+        self.beginning(self.keys.len())
+    }
+}
+
 impl Past {
     /// Tokens remembered.
     pub fn tokens(&self) -> usize {
@@ -80,9 +99,9 @@ impl Memory {
         self.own.tokens += tokens;
     }
 
-    /// The stretches of a layer, the shared one first.
-    pub(crate) fn stretches(&self, layer: usize) -> impl Iterator<Item = &Layer> {
+    /// The stretches of a layer, the shared one first; so many numbers of the own one.
+    pub(crate) fn stretches(&self, layer: usize, own_numbers: usize) -> impl Iterator<Item = Stretch<'_>> {
         let shared = self.shared.as_deref().and_then(|past| past.layers.get(layer));
-        shared.into_iter().chain([&self.own.layers[layer]])
+        shared.map(Layer::whole).into_iter().chain([self.own.layers[layer].beginning(own_numbers)])
     }
 }

@@ -99,6 +99,28 @@ pub fn half(bytes: [u8; 2]) -> f32 {
     }
 }
 
+/// The nearest number in half precision, in little-endian bytes; ties go to the even one. What is too large becomes infinite.
+pub fn to_half(value: f32) -> [u8; 2] {
+    /// Half the way from the greatest number to what would follow it.
+    const OVERFLOW: f32 = 65_520.0;
+    let sign = (value.to_bits() >> 16 & 0x8000) as u16;
+    let size = value.abs();
+    let bits = if size.is_nan() {
+        0x7e00
+    } else if size >= OVERFLOW {
+        0x7c00
+    } else if size < 2_f32.powi(-14) {
+        // Multiples of 2⁻²⁴; rounding up to 2⁻¹⁴ gives its bits.
+        (size * 2_f32.powi(24)).round_ties_even() as u16
+    } else {
+        let exponent = (size.to_bits() >> 23) as i32 - 127;
+        let fraction = (size * 2_f32.powi(10 - exponent)).round_ties_even() as u16;
+        // Rounding up to a power of two carries into the exponent.
+        ((exponent + 15) as u16) * 1024 + (fraction - 1024)
+    };
+    (sign | bits).to_le_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +151,20 @@ mod tests {
             [([0x00, 0x38], 0.5), ([0x00, 0xbc], -1.0), ([0xff, 0x7b], 65_504.0), ([0x01, 0x00], 2_f32.powi(-24))];
         known.into_iter().for_each(|(bytes, value)| assert_eq!(half(bytes), value));
         assert!(half([0x00, 0x7c]).is_infinite() && half([0x01, 0x7c]).is_nan());
+    }
+
+    #[test]
+    fn halves_are_written_as_they_are_read_and_others_become_the_nearest() {
+        for bits in (0..=u16::MAX).filter(|bits| bits & 0x7c00 != 0x7c00) {
+            assert_eq!(to_half(half(bits.to_le_bytes())), bits.to_le_bytes(), "{bits:#x}");
+        }
+        let near = |value: f32| half(to_half(value));
+        // Neighbours of 1 are 2⁻¹⁰ apart.
+        let step = 2_f32.powi(-10);
+        assert_eq!((near(1.0 + 0.4 * step), near(1.0 + 0.6 * step)), (1.0, 1.0 + step));
+        assert_eq!((near(1.0 + 0.5 * step), near(1.0 + 1.5 * step)), (1.0, 1.0 + 2.0 * step));
+        assert_eq!((near(1.999_9), near(65_519.0), near(1e-9)), (2.0, 65_504.0, 0.0));
+        assert!(near(65_520.0).is_infinite() && near(f32::NAN).is_nan());
     }
 
     struct Double<'a>(&'a mut [f32]);

@@ -4,7 +4,7 @@ use std::{io::Write, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::optimizer::AdamW;
+use crate::{optimizer::AdamW, texts::Loss};
 
 /// Letters before the state: the hash of the rest, in hexadecimal.
 const HASH_LETTERS: usize = 64;
@@ -14,7 +14,7 @@ const HASH_LETTERS: usize = 64;
 pub struct Checkpoint {
     /// What was being trained on what: a state is never taken for another's.
     pub key: String,
-    /// Steps done, and texts of the present epoch that they used.
+    /// Steps done, and windows of the present epoch that they used.
     pub step: u64,
     pub epoch: u32,
     pub used: usize,
@@ -24,10 +24,10 @@ pub struct Checkpoint {
     pub optimizer: AdamW,
     /// The numbers with the least loss on validation so far, that loss, and how many looks it hasn't become less since.
     pub best: Vec<f32>,
-    pub best_loss: f64,
-    pub first_loss: f64,
+    pub best_loss: Loss,
+    pub first_loss: Loss,
     pub looks_without_gain: u32,
-    pub losses: Vec<(u64, f64)>,
+    pub losses: Vec<(u64, Loss)>,
 }
 
 impl Checkpoint {
@@ -63,6 +63,7 @@ mod tests {
     fn a_state_comes_back_unless_it_is_damaged_or_anothers() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deeper").join("state");
+        let loss = Loss { token: 3.0, choice: 1.5 };
         let own = Checkpoint {
             key: "a".to_owned(),
             step: 3,
@@ -73,14 +74,14 @@ mod tests {
             values: vec![1.0, 2.0],
             optimizer: AdamW::new(2),
             best: vec![0.5, 0.5],
-            best_loss: 2.0,
-            first_loss: 3.0,
+            best_loss: loss,
+            first_loss: loss,
             looks_without_gain: 1,
-            losses: vec![(1, 3.0)],
+            losses: vec![(1, loss)],
         };
         own.write(&path).unwrap();
         let back = Checkpoint::read(&path, "a").unwrap();
-        assert_eq!((back.step, back.values, back.losses), (3, vec![1.0, 2.0], vec![(1, 3.0)]));
+        assert_eq!((back.step, back.values, back.losses), (3, vec![1.0, 2.0], vec![(1, loss)]));
         assert!(Checkpoint::read(&path, "b").is_none());
         let mut bytes = fs_err::read(&path).unwrap();
         let last = bytes.len() - 1;

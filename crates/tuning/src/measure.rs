@@ -30,6 +30,8 @@ pub struct Measured {
     pub buckets: Vec<String>,
     /// Cases by bucket.
     pub cases: Vec<usize>,
+    /// Processor seconds that the language models took for judging, validation included.
+    pub cpu_seconds: f64,
     /// The arms, the router last.
     pub arms: Vec<Arm>,
     /// What fine-tuning gains over the model as it was: over all cases, then by bucket.
@@ -40,7 +42,8 @@ pub struct Measured {
 }
 
 /// Chooses the routes by validation and measures everything on the test. Only the test's cases need the zero-shot arm.
-pub fn measure(validation: &[Judged], test: &[Judged], seed: u64) -> (Vec<Route>, Measured) {
+/// `cpu_seconds` is what judging took.
+pub fn measure(validation: &[Judged], test: &[Judged], cpu_seconds: f64, seed: u64) -> (Vec<Route>, Measured) {
     let routes = choose(validation, seed);
     let of = |bucket: Option<usize>| -> Vec<&Judged> {
         test.iter().filter(|case| bucket.is_none_or(|bucket| case.bucket == bucket)).collect()
@@ -65,6 +68,7 @@ pub fn measure(validation: &[Judged], test: &[Judged], seed: u64) -> (Vec<Route>
     let measured = Measured {
         buckets: (0..BUCKETS.len()).map(bucket_name).collect(),
         cases: (0..BUCKETS.len()).map(|bucket| of(Some(bucket)).len()).collect(),
+        cpu_seconds,
         arms,
         tuning_gain,
         router_gain: router_gain.collect(),
@@ -87,7 +91,7 @@ mod tests {
 
     #[test]
     fn gains_are_those_over_the_model_as_it_was_and_over_the_better_arm() {
-        let (routes, measured) = measure(&cases(0.7, 0.6, 90), &cases(0.65, 0.7, 90), 1);
+        let (routes, measured) = measure(&cases(0.7, 0.6, 90), &cases(0.65, 0.7, 90), 7.5, 1);
         assert_eq!(routes[1].arm, LANGUAGE_MODEL);
         assert!((measured.tuning_gain[0].mean - 0.15).abs() < 1e-9 && measured.tuning_gain[0].is_above_zero());
         // Validation was wrong about the test: the router loses what the other arm is better.

@@ -1,19 +1,17 @@
-//! What a model expects of somebody: the preference for a title is ln p(title | history) − ln p(title).
+//! What a model expects of somebody: the preference for a title is ln p(title | history) − ln p(title), both by the same model.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use zhiyin_assistant::preference::{HISTORY_TITLES_MAX, chosen, next};
-use zhiyin_decoder::{Decoder, Memory, Past, Run};
+use zhiyin_decoder::{After, Decoder, Example};
 use zhiyin_llm::local::chat_tokens;
 
 use crate::workers::Workers;
 
-/// Cases that are read at once.
-const CASES_AT_ONCE: usize = 4;
+/// Cases that are read at once: the prompt that all begin with is read once for them.
+const CASES_AT_ONCE: usize = 2;
 /// Titles that are read at once on their own.
 const TITLES_AT_ONCE: usize = 64;
-/// Rows of logits at once; each has the size of the vocabulary.
-const LOGITS_ROWS: usize = 256;
 
 /// Somebody's history and titles that they might choose next.
 #[derive(Clone, Debug)]
@@ -43,23 +41,23 @@ pub fn preferences(
 }
 
 fn judge(decoder: &Decoder, batch: &[Case<'_>], alone: &HashMap<&str, f64>) -> Vec<Vec<f64>> {
-    let newest = |case: &Case<'_>| case.history.len().saturating_sub(HISTORY_TITLES_MAX);
-    let forth: Vec<Vec<u32>> =
-        batch.iter().map(|case| chat_tokens(decoder, &chosen(&case.history[newest(case)..]))).collect();
-    let back = |case: &Case<'_>| {
-        let turned: Vec<&str> = case.history[newest(case)..].iter().rev().copied().collect();
-        chat_tokens(decoder, &chosen(&turned))
-    };
-    let back: Vec<Vec<u32>> = batch.iter().map(back).collect();
-    let candidates: Vec<&[&str]> = batch.iter().map(|case| case.candidates.as_slice()).collect();
-    let mut of_forth = log_probabilities(decoder, &forth, &candidates);
-    let of_back = log_probabilities(decoder, &back, &candidates);
-    for ((forth, back), case) in of_forth.iter_mut().zip(of_back).zip(batch) {
-        for ((forth, back), title) in forth.iter_mut().zip(back).zip(&case.candidates) {
-            *forth = (*forth + back) / 2.0 - alone.get(title).copied().unwrap_or_default();
+    let mut sheet = Sheet::new(decoder);
+    for case in batch {
+        let mut history = case.history[case.history.len().saturating_sub(HISTORY_TITLES_MAX)..].to_vec();
+        for _ in 0..2 {
+            let end = sheet.history(&history);
+            case.candidates.iter().for_each(|title| sheet.title(title, end));
+            history.reverse();
         }
     }
-    of_forth
+    let mut found = sheet.log_probabilities().into_iter();
+    let mut of_case = |case: &Case<'_>| {
+        let mut read = || found.by_ref().take(case.candidates.len()).collect::<Vec<f64>>();
+        let (forth, back) = (read(), read());
+        let both = forth.iter().zip(back).zip(&case.candidates);
+        both.map(|((forth, back), title)| (forth + back) / 2.0 - alone[title]).collect()
+    };
+    batch.iter().map(&mut of_case).collect()
 }
 
 /// ln p(title) of every candidate, without a history.
@@ -67,56 +65,51 @@ fn alone<'a>(decoder: &Decoder, cases: &[Case<'a>], workers: &Workers) -> HashMa
     let mut titles: Vec<&str> = cases.iter().flat_map(|case| case.candidates.iter().copied()).collect();
     titles.sort_unstable();
     titles.dedup();
-    let prompt = [chat_tokens(decoder, &chosen::<&str>(&[]))];
     let chunks: Vec<&[&str]> = titles.chunks(TITLES_AT_ONCE).collect();
-    let found = workers.map(&chunks, |titles| log_probabilities(decoder, &prompt, &[titles]).remove(0));
+    let found = workers.map(&chunks, |titles| {
+        let mut sheet = Sheet::new(decoder);
+        let end = sheet.history(&[]);
+        titles.iter().for_each(|title| sheet.title(title, end));
+        sheet.log_probabilities()
+    });
     titles.iter().copied().zip(found.into_iter().flatten()).collect()
 }
 
-/// ln p(title | prompt) for each prompt and its titles.
-fn log_probabilities(decoder: &Decoder, prompts: &[Vec<u32>], titles: &[&[&str]]) -> Vec<Vec<f64>> {
-    let mut memories: Vec<Memory> = prompts.iter().map(|_| Memory::default()).collect();
-    let runs = prompts.iter().zip(&mut memories);
-    let mut runs: Vec<Run<'_>> =
-        runs.map(|(tokens, memory)| Run { tokens, memory, wanted_from: tokens.len() - 1 }).collect();
-    let states = decoder.read(&mut runs);
-    drop(runs);
-    let mut firsts = decoder.logits(&states);
-    decoder.log_probabilities(&mut firsts);
-    let vocabulary = decoder.shape().vocabulary;
-    let pasts: Vec<Arc<Past>> = memories.into_iter().map(|memory| Arc::new(memory.into_own())).collect();
-
-    let tokens: Vec<Vec<u32>> =
-        titles.iter().flat_map(|titles| titles.iter().map(|title| decoder.tokens().of(&next(title).text))).collect();
-    let owners: Vec<usize> =
-        titles.iter().enumerate().flat_map(|(at, titles)| titles.iter().map(move |_| at)).collect();
-    let mut memories: Vec<Memory> = owners.iter().map(|&owner| Memory::after(pasts[owner].clone())).collect();
-    let long = tokens.iter().zip(&mut memories).filter(|(tokens, _)| tokens.len() > 1);
-    let mut runs: Vec<Run<'_>> =
-        long.map(|(tokens, memory)| Run { tokens: &tokens[..tokens.len() - 1], memory, wanted_from: 0 }).collect();
-    let states = if runs.is_empty() { Vec::new() } else { decoder.read(&mut runs) };
-    drop(runs);
-    let mut later = later(decoder, &states, &tokens).into_iter();
-
-    let mut found: Vec<Vec<f64>> = titles.iter().map(|_| Vec::new()).collect();
-    for (tokens, owner) in tokens.iter().zip(owners) {
-        let first = tokens.first().map_or(0.0, |&token| f64::from(firsts[owner * vocabulary + token as usize]));
-        let rest: f64 = later.by_ref().take(tokens.len().saturating_sub(1)).sum();
-        found[owner].push(first + rest);
-    }
-    found
+/// Texts that are read together.
+struct Sheet<'a> {
+    decoder: &'a Decoder,
+    prompt: Vec<u32>,
+    examples: Vec<Example>,
+    titles: u32,
 }
 
-/// ln p of every token but the first of each text, given the states before them, in turn.
-fn later(decoder: &Decoder, states: &[f32], tokens: &[Vec<u32>]) -> Vec<f64> {
-    let (hidden, vocabulary) = (decoder.shape().hidden, decoder.shape().vocabulary);
-    let targets: Vec<u32> = tokens.iter().flat_map(|tokens| tokens.iter().skip(1).copied()).collect();
-    let mut found = Vec::with_capacity(targets.len());
-    for (states, targets) in states.chunks(LOGITS_ROWS * hidden).zip(targets.chunks(LOGITS_ROWS)) {
-        let mut logits = decoder.logits(states);
-        decoder.log_probabilities(&mut logits);
-        let rows = logits.chunks_exact(vocabulary).zip(targets);
-        found.extend(rows.map(|(row, &token)| f64::from(row[token as usize])));
+impl<'a> Sheet<'a> {
+    fn new(decoder: &'a Decoder) -> Self {
+        let prompt = chat_tokens(decoder, &chosen::<&str>(&[]));
+        Self { decoder, examples: vec![Example::read(prompt.clone(), None)], prompt, titles: 0 }
     }
-    found
+
+    /// Writes a history, and returns where it ends.
+    fn history(&mut self, titles: &[&str]) -> After {
+        let prompt = Some((0, self.prompt.len()));
+        let tokens = chat_tokens(self.decoder, &chosen(titles)).split_off(self.prompt.len());
+        if tokens.is_empty() {
+            return prompt;
+        }
+        let end = (self.examples.len(), tokens.len());
+        self.examples.push(Example::read(tokens, prompt));
+        Some(end)
+    }
+
+    /// Writes a title that might come after a history.
+    fn title(&mut self, title: &str, after: After) {
+        let tokens = self.decoder.tokens().of(&next(title).text);
+        self.examples.push(Example::foretold(tokens, self.titles, after));
+        self.titles += 1;
+    }
+
+    /// ln p of each title, in turn.
+    fn log_probabilities(&self) -> Vec<f64> {
+        self.decoder.losses(&self.examples).into_iter().map(|loss| -loss).collect()
+    }
 }

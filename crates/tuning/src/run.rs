@@ -1,7 +1,7 @@
 //! Training an adapter.
 //!
-//! Each step sums the derivatives over `batch · accumulation` texts, clips and follows them by AdamW. Now and then the loss on validation is
-//! looked at; the numbers with the least are what is kept, and training ends when it hasn't become less for some looks, when the epochs are
+//! Each step averages the derivatives over `accumulation` lessons of `batch` windows each, clips and follows them by AdamW. Now and then the loss
+//! on validation is looked at; the numbers with the least are what is kept, and training ends when it hasn't become less for some looks, when the epochs are
 //! over, or when the budget of processor time is used up.
 
 use std::path::PathBuf;
@@ -10,19 +10,17 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use zhiyin_decoder::{Adapter, AdapterConfig, AdapterError, Decoder, Example};
+use zhiyin_decoder::{Adapter, AdapterConfig, AdapterError, Decoder};
 
 use crate::{
     checkpoint::Checkpoint,
     optimizer::{AdamW, clip, schedule},
-    texts::{Behaviour, epoch},
+    texts::{Asked, Behaviour, Lesson, Loss, Window, windows},
     workers::Workers,
 };
 
-/// Texts that validation looks at, at most.
-const VALIDATION_TEXTS_MAX: usize = 32;
-/// Texts whose losses are computed at once.
-const TEXTS_AT_ONCE: usize = 4;
+/// Windows that validation looks at, at most.
+const VALIDATION_WINDOWS_MAX: usize = 24;
 
 /// How an adapter is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,15 +34,19 @@ pub struct TuneConfig {
     pub weight_decay: f64,
     /// Times that all histories are gone through, at most.
     pub epochs: u32,
-    /// Texts whose derivatives are computed at once.
+    /// Windows of a lesson, whose titles are told from each other's.
     pub batch: usize,
-    /// Batches of a step.
+    /// Lessons of a step.
     pub accumulation: usize,
+    /// Places of each window at which its title is told from those of the others; 0: titles are only foretold.
+    pub choices: usize,
+    /// What telling them apart counts, against foretelling a token.
+    pub choice_weight: f64,
     /// Processor seconds of training and its validation, at most.
     pub budget_cpu_seconds: f64,
     /// Length of the derivatives of a step, at most.
     pub clip: f64,
-    /// Share of lists that a yes-or-no question is asked about.
+    /// Share of windows that a yes-or-no question is asked about.
     pub question_share: f32,
     /// Steps from one look at validation, and one checkpoint, to the next.
     pub validate_every: u64,
@@ -63,9 +65,11 @@ impl Default for TuneConfig {
             epochs: 3,
             batch: 4,
             accumulation: 2,
+            choices: 2,
+            choice_weight: 1.0,
             budget_cpu_seconds: 1_200.0,
             clip: 1.0,
-            question_share: 0.1,
+            question_share: 0.05,
             validate_every: 20,
             patience: 3,
             seed: 42,
@@ -102,7 +106,7 @@ pub struct Watched {
     pub step: u64,
     /// Epochs done.
     pub epoch: u32,
-    /// Mean loss per token of the step's texts, in nats.
+    /// Loss on the step's lessons.
     pub loss: f64,
     /// The newest look at validation.
     pub validation: f64,
@@ -123,12 +127,12 @@ pub struct Report {
     pub tokens: u64,
     /// Processor seconds used.
     pub cpu_seconds: f64,
-    /// Loss on validation without the adapter, in nats per token.
-    pub loss_before: f64,
+    /// Loss on validation without the adapter.
+    pub loss_before: Loss,
     /// The least loss on validation, whose numbers were kept.
-    pub loss_after: f64,
+    pub loss_after: Loss,
     /// Loss on validation by step.
-    pub losses: Vec<(u64, f64)>,
+    pub losses: Vec<(u64, Loss)>,
     /// Why it ended.
     pub ended: Ended,
     /// Whether it went on from a checkpoint.
@@ -175,17 +179,16 @@ impl Training<'_> {
     pub fn run(&self, decoder: &mut Decoder, watch: &mut dyn FnMut(Watched)) -> Result<Report, TuneError> {
         check(self.config)?;
         decoder.adapt(None)?;
-        let validation = self.validation_texts(decoder)?;
+        let validation = self.validation_lessons(decoder)?;
         let mut state = self.begin(decoder, &validation)?;
         let resumed = state.step > 0;
         let started = (self.cpu_seconds)() - state.cpu_seconds;
         let ended = loop {
-            let texts =
-                epoch(decoder, self.train, self.config.question_share, self.config.seed ^ u64::from(state.epoch));
-            if texts.is_empty() {
+            let windows = windows(self.train, self.asked(state.epoch));
+            if windows.is_empty() {
                 return Err(TuneError::TooLittle { found: 0, what: "learn from" });
             }
-            match self.epoch(decoder, &texts, &validation, &mut state, started, watch)? {
+            match self.epoch(decoder, &windows, &validation, &mut state, started, watch)? {
                 Some(ended) => break ended,
                 None if state.epoch + 1 == self.config.epochs => break Ended::Epochs,
                 None => (state.epoch, state.used) = (state.epoch + 1, 0),
@@ -213,17 +216,25 @@ impl Training<'_> {
         })
     }
 
-    fn validation_texts(&self, decoder: &Decoder) -> Result<Vec<Example>, TuneError> {
-        let mut texts = epoch(decoder, self.validation, 0.0, self.config.seed);
-        texts.truncate(VALIDATION_TEXTS_MAX);
-        if texts.is_empty() {
-            return Err(TuneError::TooLittle { found: 0, what: "validate on" });
-        }
-        Ok(texts)
+    /// Lessons of other users, always the same.
+    fn validation_lessons(&self, decoder: &Decoder) -> Result<Vec<Lesson>, TuneError> {
+        let mut windows = windows(self.validation, Asked { question_share: 0.0, ..self.asked(0) });
+        windows.truncate(VALIDATION_WINDOWS_MAX);
+        let lessons: Vec<Lesson> = self.lessons(decoder, self.validation, &windows);
+        if lessons.is_empty() { Err(TuneError::TooLittle { found: 0, what: "validate on" }) } else { Ok(lessons) }
+    }
+
+    fn asked(&self, epoch: u32) -> Asked {
+        let TuneConfig { question_share, choices, seed, .. } = *self.config;
+        Asked { question_share, choices, seed: seed.wrapping_add(u64::from(epoch) << 32) }
+    }
+
+    fn lessons(&self, decoder: &Decoder, behaviour: Behaviour<'_>, windows: &[Window]) -> Vec<Lesson> {
+        windows.chunks(self.config.batch).map(|windows| Lesson::new(decoder, behaviour, windows)).collect()
     }
 
     /// The state of a checkpoint of the same training, or a new one; the decoder has its numbers.
-    fn begin(&self, decoder: &mut Decoder, validation: &[Example]) -> Result<Checkpoint, TuneError> {
+    fn begin(&self, decoder: &mut Decoder, validation: &[Lesson]) -> Result<Checkpoint, TuneError> {
         let mut random = Pcg64Mcg::seed_from_u64(self.config.seed);
         let adapter = Adapter::fresh(decoder.shape(), self.config.adapter.clone(), || random.random::<f32>())?;
         let values = adapter.values().to_vec();
@@ -263,34 +274,33 @@ impl Training<'_> {
     fn epoch(
         &self,
         decoder: &mut Decoder,
-        texts: &[Example],
-        validation: &[Example],
+        windows: &[Window],
+        validation: &[Lesson],
         state: &mut Checkpoint,
         started: f64,
         watch: &mut dyn FnMut(Watched),
     ) -> Result<Option<Ended>, TuneError> {
         let per_step = self.config.batch * self.config.accumulation;
         let mut gradients = vec![0.0; state.values.len()];
-        while state.used < texts.len() {
-            let step: Vec<&Example> = texts[state.used..].iter().take(per_step).collect();
+        while state.used < windows.len() {
+            let end = windows.len().min(state.used + per_step);
+            let lessons = self.lessons(decoder, self.train, &windows[state.used..end]);
             gradients.fill(0.0);
-            let weight: f64 = step.iter().map(|text| text.weight()).sum();
-            let loss = self.derive(decoder, &step, &mut gradients);
+            let loss = self.derive(decoder, &lessons, &mut gradients);
             if !loss.is_finite() || gradients.iter().any(|value| !value.is_finite()) {
                 return Ok(Some(Ended::Diverged));
             }
-            gradients.iter_mut().for_each(|value| *value /= weight.max(1.0) as f32);
             clip(&mut gradients, self.config.clip);
-            let done = self.done(state, texts.len());
+            let done = self.done(state, windows.len());
             let rate = (self.config.learning_rate * schedule(done)) as f32;
             if let Some(adapter) = decoder.adapter_mut() {
                 let decay = self.config.weight_decay as f32;
                 state.optimizer.step(adapter.values_mut(), &gradients, rate, decay);
                 state.values.copy_from_slice(adapter.values());
             }
-            state.used += step.len();
+            state.used = end;
             state.step += 1;
-            state.tokens += step.iter().map(|text| text.tokens.len() as u64).sum::<u64>();
+            state.tokens += lessons.iter().map(|lesson| lesson.tokens() as u64).sum::<u64>();
             if state.step.is_multiple_of(self.config.validate_every) {
                 self.look(decoder, validation, state);
             }
@@ -298,11 +308,11 @@ impl Training<'_> {
             watch(Watched {
                 step: state.step,
                 epoch: state.epoch,
-                loss: loss / weight.max(1.0),
-                validation: state.losses.last().map_or(0.0, |(_, loss)| *loss),
+                loss,
+                validation: state.losses.last().map_or(0.0, |(_, loss)| self.objective(*loss)),
                 tokens: state.tokens,
                 cpu_seconds: state.cpu_seconds,
-                done: self.done(state, texts.len()),
+                done: self.done(state, windows.len()),
             });
             if state.step.is_multiple_of(self.config.validate_every)
                 && let Some(path) = &self.checkpoint
@@ -319,26 +329,26 @@ impl Training<'_> {
         Ok(None)
     }
 
-    /// Sums the derivatives of a step in the order of its batches, whoever computed them, so that the same training gives the same numbers.
-    fn derive(&self, decoder: &Decoder, step: &[&Example], gradients: &mut [f32]) -> f64 {
-        let batches: Vec<&[&Example]> = step.chunks(self.config.batch).collect();
-        let parts = self.workers.map(&batches, |batch| {
+    /// Averages the derivatives of a step in the order of its lessons, whoever computed them, so that the same training gives the same numbers.
+    fn derive(&self, decoder: &Decoder, lessons: &[Lesson], gradients: &mut [f32]) -> f64 {
+        let parts = self.workers.map(lessons, |lesson| {
             let mut own = vec![0.0; gradients.len()];
-            (decoder.gradients(batch, &mut own), own)
+            let objective = |sums: &[f64]| lesson.objective(sums, self.config.choice_weight);
+            (decoder.gradients(&lesson.examples, &objective, &mut own), own)
         });
         let mut total = 0.0;
         for (loss, own) in parts {
-            total += loss;
-            gradients.iter_mut().zip(own).for_each(|(sum, value)| *sum += value);
+            total += loss / lessons.len() as f64;
+            gradients.iter_mut().zip(own).for_each(|(sum, value)| *sum += value / lessons.len() as f32);
         }
         total
     }
 
     /// Looks at validation and keeps the numbers if they are the best so far.
-    fn look(&self, decoder: &Decoder, validation: &[Example], state: &mut Checkpoint) {
+    fn look(&self, decoder: &Decoder, validation: &[Lesson], state: &mut Checkpoint) {
         let loss = self.mean_loss(decoder, validation);
         state.losses.push((state.step, loss));
-        if loss < state.best_loss {
+        if self.objective(loss) < self.objective(state.best_loss) {
             (state.best_loss, state.looks_without_gain) = (loss, 0);
             state.best.copy_from_slice(&state.values);
         } else {
@@ -346,17 +356,17 @@ impl Training<'_> {
         }
     }
 
-    /// Mean loss per foretold token.
-    fn mean_loss(&self, decoder: &Decoder, texts: &[Example]) -> f64 {
-        let weight: f64 = texts.iter().map(Example::weight).sum();
-        let texts: Vec<&Example> = texts.iter().collect();
-        let batches: Vec<&[&Example]> = texts.chunks(TEXTS_AT_ONCE).collect();
-        let losses = self.workers.map(&batches, |batch| decoder.losses(batch).into_iter().sum::<f64>());
-        losses.into_iter().sum::<f64>() / weight.max(1.0)
+    fn mean_loss(&self, decoder: &Decoder, lessons: &[Lesson]) -> Loss {
+        Loss::mean(&self.workers.map(lessons, |lesson| lesson.loss(&decoder.losses(&lesson.examples))))
     }
 
-    fn done(&self, state: &Checkpoint, texts: usize) -> f64 {
-        let epochs = (f64::from(state.epoch) + state.used as f64 / texts.max(1) as f64) / f64::from(self.config.epochs);
+    fn objective(&self, loss: Loss) -> f64 {
+        loss.objective(self.config.choice_weight)
+    }
+
+    fn done(&self, state: &Checkpoint, windows: usize) -> f64 {
+        let epochs =
+            (f64::from(state.epoch) + state.used as f64 / windows.max(1) as f64) / f64::from(self.config.epochs);
         epochs.max(state.cpu_seconds / self.config.budget_cpu_seconds).min(1.0)
     }
 }
@@ -379,6 +389,9 @@ fn check(config: &TuneConfig) -> Result<(), TuneError> {
         }
         None if !(0.0..=1.0).contains(&config.question_share) || !(0.0..=1.0).contains(&config.weight_decay) => {
             Err(TuneError::Config("question_share and weight_decay have to be 0 to 1".to_owned()))
+        }
+        None if !(0.0..=1e3).contains(&config.choice_weight) => {
+            Err(TuneError::Config(format!("choice_weight is {}; it has to be 0 to 1000", config.choice_weight)))
         }
         None => Ok(()),
     }

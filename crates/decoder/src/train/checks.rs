@@ -59,17 +59,50 @@ fn tiny_decoder() -> Decoder {
     Decoder { tokens: crate::Tokens::none(), template: None, model: tiny() }
 }
 
+/// A text with a part that nobody asks for, two continuations of its beginning, one of which is gone on with, and a text of its own.
 fn examples() -> Vec<Example> {
-    let example = |tokens: Vec<u32>, weights: Vec<f32>| Example { tokens, weights };
+    let sums = [None, Some(0), None, Some(1), Some(0), Some(0), Some(1)];
     vec![
-        example(vec![1, 5, 9, 22, 3, 3, 17], vec![9.0, 1.0, 0.0, 0.5, 1.0, 1.0, 2.0]),
-        example(vec![4, 0, 11], vec![0.0, 1.0, 1.0]),
+        Example { tokens: vec![1, 5, 9, 22, 3, 3, 17], sums: sums.to_vec(), after: None },
+        Example::foretold(vec![4, 0, 11, 6, 6], 2, Some((0, 5))),
+        Example::foretold(vec![4], 3, Some((0, 7))),
+        Example::foretold(vec![19, 2], 0, Some((1, 3))),
+        Example::foretold(vec![8, 1, 20], 1, None),
     ]
 }
 
+/// What the sums are worth, and its derivatives: 2·s₀ + s₁·s₂/10 − ln(1 + s₃).
+fn objective(sums: &[f64]) -> (f64, Vec<f64>) {
+    let value = 2.0 * sums[0] + sums[1] * sums[2] / 10.0 - (1.0 + sums[3]).ln();
+    (value, vec![2.0, sums[2] / 10.0, sums[1] / 10.0, -1.0 / (1.0 + sums[3])])
+}
+
 fn total(decoder: &Decoder) -> f64 {
-    let examples = examples();
-    decoder.losses(&examples.iter().collect::<Vec<_>>()).iter().sum()
+    objective(&decoder.losses(&examples())).0
+}
+
+/// Each path of the tree as a text of its own gives the same.
+#[test]
+fn what_is_read_once_counts_as_if_it_were_read_each_time() {
+    let mut decoder = tiny_decoder();
+    decoder.adapt(Some(adapter())).unwrap();
+    let together = decoder.losses(&examples());
+    let own = |read: &[u32], foretold: &[u32]| {
+        let read = Example::read(read.to_vec(), None);
+        decoder.losses(&[read.clone(), Example::foretold(foretold.to_vec(), 0, Some((0, read.tokens.len())))])[0]
+    };
+    let apart = |text: &[u32], from: usize| {
+        let sums = (0..text.len()).map(|at| (at >= from).then_some(0)).collect();
+        decoder.losses(&[Example { tokens: text.to_vec(), sums, after: None }])[0]
+    };
+    for (found, text, from) in [
+        (together[2], [1, 5, 9, 22, 3, 4, 0, 11, 6, 6].as_slice(), 5),
+        (together[3], &[1, 5, 9, 22, 3, 3, 17, 4], 7),
+        (own(&[1, 5, 9, 22, 3, 4, 0, 11], &[19, 2]), &[1, 5, 9, 22, 3, 4, 0, 11, 19, 2], 8),
+    ] {
+        let wanted = apart(text, from);
+        assert!((found - wanted).abs() < 1e-4 * wanted, "{found} instead of {wanted}");
+    }
 }
 
 /// An adapter to all maps that changes something.
@@ -100,10 +133,9 @@ fn derivatives_are_the_limits_of_differences_for_every_map() {
     let mut decoder = tiny_decoder();
     decoder.adapt(Some(adapter())).unwrap();
     let examples = examples();
-    let examples: Vec<&Example> = examples.iter().collect();
     let count = decoder.adapter().unwrap().values().len();
     let mut gradients = vec![0.0; count];
-    let loss = decoder.gradients(&examples, &mut gradients);
+    let loss = decoder.gradients(&examples, &objective, &mut gradients);
     assert!((loss - total(&decoder)).abs() < 1e-4 * loss, "{loss}");
     // Single differences drown in rounding, so whole directions are compared, a random one within each stretch of numbers.
     let mut numbers = Numbers(11);

@@ -1,8 +1,9 @@
 //! Behaviour prediction: which of a few items did somebody choose next? For arms that can't score a whole catalogue, and for models beside them.
 //!
-//! Users are held out as a whole: a fifth for the test, a fifth for validation. Models learn from the others' events before 80 % of time,
-//! validation's cases lie between 80 and 90 %, the test's after that. Items that weren't chosen are drawn as often as they were chosen in the
-//! training part, so that being popular tells nothing.
+//! Users are held out as a whole: three tenths for the test, two for validation. Models learn from the others' events before 70 % of time,
+//! validation's cases lie between 70 and 80 %, the test's after that. A case has a history and the next few items that were chosen after it, so
+//! that one reading of the history is measured by several choices. Items that weren't chosen are drawn as often as they were chosen in the training
+//! part, so that being popular tells nothing.
 
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
@@ -18,19 +19,24 @@ use crate::{
     rank::{Case, Cases},
 };
 
-/// Of so many users one is for the test and one for validation.
-const FOLDS: u32 = 5;
+/// Parts of equal size that users fall into.
+const FOLDS: u32 = 10;
+/// Those for the test, and those for validation; the others are learned from.
+const TEST: std::ops::Range<u32> = 0..3;
+const VALIDATION: std::ops::Range<u32> = 3..5;
 /// Where the training part and the validation end, as shares of all events in order of time.
-const CUTS: [f64; 2] = [0.8, 0.9];
+const CUTS: [f64; 2] = [0.7, 0.8];
 /// Draws of an item that wasn't chosen, before a case is given up.
 const DRAWS_MAX: usize = 1_000;
 
 /// How cases are made.
 #[derive(Clone, Debug)]
 pub struct PreferenceConfig {
-    /// Items that weren't chosen, for each that was.
+    /// Items of a case that were chosen, at most.
+    pub chosen_max: usize,
+    /// Items of a case that weren't chosen.
     pub others: usize,
-    /// Cases of each part, at most.
+    /// Cases of the test, at most; half as many for validation.
     pub cases_max: usize,
     /// Least lengths of histories; a user gives one case for each bucket at most.
     pub buckets: Vec<usize>,
@@ -38,7 +44,7 @@ pub struct PreferenceConfig {
     pub seed: u64,
 }
 
-/// Somebody who chose one of several items.
+/// Somebody who chose some of several items.
 #[derive(Clone, Debug)]
 pub struct PreferenceCase {
     /// Whose case it is.
@@ -47,9 +53,11 @@ pub struct PreferenceCase {
     pub bucket: usize,
     /// What was chosen before, oldest first, the first time of each item only.
     pub history: Vec<Interaction>,
-    /// What was chosen, then what wasn't.
+    /// What was chosen next, in that order, then what wasn't.
     pub candidates: Vec<ItemIx>,
-    /// When.
+    /// Candidates that were chosen.
+    pub chosen: usize,
+    /// When the first of them was.
     pub now_s: u32,
 }
 
@@ -78,24 +86,26 @@ pub fn split(data: &ExperimentData, config: &PreferenceConfig) -> Result<Prefere
     let before = |history: &[Interaction]| {
         history.iter().copied().filter(|event| event.time_s < cuts[0]).collect::<Vec<Interaction>>()
     };
-    let of_train =
-        |(user, history): (usize, &Vec<Interaction>)| if fold(user) < 2 { Vec::new() } else { before(history) };
+    let of_train = |(user, history): (usize, &Vec<Interaction>)| {
+        if fold(user) < VALIDATION.end { Vec::new() } else { before(history) }
+    };
     let histories: Vec<Vec<Interaction>> = data.histories.iter().enumerate().map(of_train).collect();
     let train = dataset_of(data, &histories);
     let draws: Vec<ItemIx> =
         train.interactions.iter().map(|event| event.item).filter(|&item| has_title(data, item)).collect();
-    let part = |wanted: u32, from: u32, to: u32| -> Vec<PreferenceCase> {
-        let mut random = Pcg64Mcg::seed_from_u64(config.seed ^ u64::from(wanted));
+    let part = |folds: std::ops::Range<u32>, from: u32, to: u32, cases_max: usize| -> Vec<PreferenceCase> {
+        let mut random = Pcg64Mcg::seed_from_u64(config.seed ^ u64::from(folds.start));
         let mut cases = Vec::new();
-        for (user, history) in data.histories.iter().enumerate().filter(|(user, _)| fold(*user) == wanted) {
+        for (user, history) in data.histories.iter().enumerate().filter(|(user, _)| folds.contains(&fold(*user))) {
             let user = Choices { data, user: user as u32, history: &first_times(data, history), draws: &draws };
             cases.extend(user.cases(config, from..to, &mut random));
         }
         cases.shuffle(&mut random);
-        cases.truncate(config.cases_max);
+        cases.truncate(cases_max);
         cases
     };
-    let (test, validation) = (part(0, cuts[1], u32::MAX), part(1, cuts[0], cuts[1]));
+    let test = part(TEST, cuts[1], u32::MAX, config.cases_max);
+    let validation = part(VALIDATION, cuts[0], cuts[1], config.cases_max.div_ceil(2));
     if test.is_empty() || validation.is_empty() {
         return Err(ExperimentError::Unsuitable {
             protocol: "behaviour prediction",
@@ -103,7 +113,7 @@ pub fn split(data: &ExperimentData, config: &PreferenceConfig) -> Result<Prefere
             remedy: "use data with times, titles and more users",
         });
     }
-    let own = data.histories.iter().enumerate().filter(|(user, _)| fold(*user) == 1);
+    let own = data.histories.iter().enumerate().filter(|(user, _)| VALIDATION.contains(&fold(*user)));
     let validation_histories = own.map(|(_, history)| items(&first_times(data, &before(history)))).collect();
     Ok(PreferenceSplit { train, validation, test, validation_histories })
 }
@@ -146,12 +156,32 @@ impl PreferenceSplit {
         names.iter().enumerate().map(score).collect()
     }
 
+    /// The best items of the named model for each case of the test, without those of the history. Hyper-parameters are chosen on the validation
+    /// cases.
+    ///
+    /// # Errors
+    /// A model that can't be fitted.
+    pub fn lists(&self, name: &'static str, length: usize) -> Result<Vec<Vec<ItemIx>>, FitError> {
+        let entry = fit_named(name, &self.train, &self.cases(&self.validation), Tune::Quick)?;
+        let test = self.cases(&self.test);
+        let list = |scores: &mut Scores, case: &Case<'_>| {
+            scores.reset(test.n_items);
+            entry.learned.model().score(&test.query(case), scores);
+            let known: rustc_hash::FxHashSet<ItemIx> = case.history.iter().map(|event| event.item).collect();
+            let mut items: Vec<ItemIx> = (0..test.n_items as ItemIx).filter(|item| !known.contains(item)).collect();
+            items.sort_by(|&a, &b| scores.values()[b as usize].total_cmp(&scores.values()[a as usize]));
+            items.truncate(length);
+            items
+        };
+        Ok(test.list.par_iter().map_init(Scores::default, list).collect())
+    }
+
     fn cases<'a>(&'a self, own: &'a [PreferenceCase]) -> Cases<'a> {
         let case = |case: &'a PreferenceCase| Case {
             actor: None,
             segment: None,
             history: &case.history,
-            targets: vec![case.candidates[0]],
+            targets: case.candidates[..case.chosen].to_vec(),
             now_s: case.now_s,
         };
         Cases {
@@ -211,31 +241,43 @@ impl Choices<'_> {
                 continue;
             }
             let place = places[random.random_range(0..places.len())];
-            cases.extend(self.case(config.others, bucket, place, random));
+            cases.extend(self.case(config, bucket, place, &times, random));
         }
         cases
     }
 
-    fn case(&self, others: usize, bucket: usize, place: usize, random: &mut Pcg64Mcg) -> Option<PreferenceCase> {
-        let chosen = self.history[place];
-        let mut candidates = vec![chosen.item];
+    fn case(
+        &self,
+        config: &PreferenceConfig,
+        bucket: usize,
+        place: usize,
+        times: &std::ops::Range<u32>,
+        random: &mut Pcg64Mcg,
+    ) -> Option<PreferenceCase> {
+        let title = |item: ItemIx| &self.data.titles[item as usize];
+        // The same words under two numbers would be no choice.
+        let is_new = |candidates: &[ItemIx], item: ItemIx| candidates.iter().all(|&there| title(there) != title(item));
+        let mut candidates = Vec::new();
+        for event in self.history[place..].iter().take_while(|event| times.contains(&event.time_s)) {
+            if candidates.len() < config.chosen_max && is_new(&candidates, event.item) {
+                candidates.push(event.item);
+            }
+        }
+        let chosen = candidates.len();
         let mut draws = 0;
-        while candidates.len() <= others {
+        while candidates.len() < chosen + config.others {
             draws += 1;
             if draws > DRAWS_MAX || self.draws.is_empty() {
                 return None;
             }
             let drawn = self.draws[random.random_range(0..self.draws.len())];
             let is_own = self.history.iter().any(|event| event.item == drawn);
-            // The same words under two numbers would be no choice.
-            let title = |item: ItemIx| &self.data.titles[item as usize];
-            let is_there = candidates.iter().any(|&item| item == drawn || title(item) == title(drawn));
-            if !is_own && !is_there {
+            if !is_own && is_new(&candidates, drawn) {
                 candidates.push(drawn);
             }
         }
         let history = self.history[..place].to_vec();
-        Some(PreferenceCase { user: self.user, bucket, history, candidates, now_s: chosen.time_s })
+        Some(PreferenceCase { user: self.user, bucket, history, candidates, chosen, now_s: self.history[place].time_s })
     }
 }
 
@@ -259,7 +301,7 @@ mod tests {
     #[test]
     fn nothing_of_the_test_is_learned_from_and_cases_are_fair() {
         let data = data();
-        let config = PreferenceConfig { others: 4, cases_max: 1_000, buckets: vec![1, 11, 17], seed: 3 };
+        let config = PreferenceConfig { chosen_max: 3, others: 4, cases_max: 1_000, buckets: vec![1, 11, 17], seed: 3 };
         let split = split(&data, &config).unwrap();
         let cuts = cuts(&data);
         assert!(split.train.interactions.iter().all(|event| event.time_s < cuts[0]));
@@ -271,10 +313,14 @@ mod tests {
         assert!(split.test.iter().all(|case| case.now_s >= cuts[1]));
         assert!(split.validation.iter().all(|case| (cuts[0]..cuts[1]).contains(&case.now_s)));
         for case in split.test.iter().chain(&split.validation) {
-            assert_eq!(case.candidates.len(), 5);
+            let (chosen, others) = case.candidates.split_at(case.chosen);
+            assert!((1..=3).contains(&chosen.len()) && others.len() == 4, "{case:?}");
             assert!(!case.candidates.contains(&5) && case.history.iter().all(|event| event.item != 5));
             let whole = &data.histories[case.user as usize];
-            assert!(case.candidates[1..].iter().all(|other| whole.iter().all(|event| event.item != *other)));
+            assert!(others.iter().all(|other| whole.iter().all(|event| event.item != *other)));
+            let after: Vec<ItemIx> = items(&whole[whole.iter().position(|event| event.item == chosen[0]).unwrap()..]);
+            let after: Vec<ItemIx> = after.into_iter().filter(|item| *item != 5).collect();
+            assert_eq!(after[..chosen.len()], *chosen, "they are the next ones");
             assert!(case.history.len() >= config.buckets[case.bucket]);
         }
         let users =
@@ -283,9 +329,24 @@ mod tests {
     }
 
     #[test]
+    fn lists_hold_the_best_items_that_are_new_to_somebody() {
+        let data = data();
+        let config = PreferenceConfig { chosen_max: 1, others: 4, cases_max: 1_000, buckets: vec![1], seed: 3 };
+        let split = split(&data, &config).unwrap();
+        let lists = split.lists("cooccurrence", 5).unwrap();
+        assert_eq!(lists.len(), split.test.len());
+        let mut found = 0;
+        for (list, case) in lists.iter().zip(&split.test) {
+            assert!(list.len() == 5 && case.history.iter().all(|event| !list.contains(&event.item)));
+            found += usize::from(list.contains(&case.candidates[0]));
+        }
+        assert!(found * 10 > lists.len() * 8, "{found} of {}", lists.len());
+    }
+
+    #[test]
     fn a_model_that_knows_the_order_stands_above_chance() {
         let data = data();
-        let config = PreferenceConfig { others: 4, cases_max: 1_000, buckets: vec![1], seed: 3 };
+        let config = PreferenceConfig { chosen_max: 1, others: 4, cases_max: 1_000, buckets: vec![1], seed: 3 };
         let split = split(&data, &config).unwrap();
         let scored = split.scores(&["cooccurrence"], &crate::progress::Silent);
         let [_, test] = scored[0].1.as_ref().unwrap();

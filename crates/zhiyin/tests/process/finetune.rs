@@ -67,6 +67,8 @@ fn what_was_learned_from_the_log_judges_and_teaches() {
     let weights = Path::new(learned["folder"].as_str().unwrap()).join("adapter_model.safetensors");
     assert!(weights.is_file() && weights.with_file_name("adapter_config.json").is_file());
 
+    writes_for_others(&models, &data, home.path(), learned["name"].as_str().unwrap());
+
     let taught = llm(&models, &["teach", "--length-max", "50", "--candidates", "3", "--data", &data]);
     assert_eq!(taught["users"], 40, "{taught}");
     assert!(taught["model"].as_str().unwrap().ends_with(learned["name"].as_str().unwrap()), "{taught}");
@@ -79,6 +81,77 @@ fn what_was_learned_from_the_log_judges_and_teaches() {
     let applied = rerank["applied"] == true && rerank["model"].as_str().is_some_and(|model| model.ends_with(name));
     let because = rerank["because"].as_str().unwrap_or_default();
     assert!(applied || because.contains("by validation other models know better"), "{answer}");
+}
+
+/// What was learned is listed, and written as an adapter and as merged weights in GGUF.
+fn writes_for_others(models: &Path, data: &str, folder: &Path, name: &str) {
+    let listed = llm(models, &["adapter", "list", "--data", data]);
+    assert_eq!(listed["adapters"][0]["name"], name, "{listed}");
+    let (adapter, merged) = (folder.join("adapter.gguf"), folder.join("merged.gguf"));
+    let written = llm(models, &["adapter", "export", "--to", path(&adapter), "--data", data]);
+    assert_eq!((&written["name"], &written["base"]), (&json!(name), &json!("smollm2")));
+    llm(models, &["adapter", "merge", name, "--to", path(&merged), "--encoding", "f16", "--data", data]);
+    for file in [&adapter, &merged] {
+        assert!(fs_err::read(file).unwrap().starts_with(b"GGUF"));
+    }
+    let texts = String::from_utf8_lossy(&fs_err::read(&adapter).unwrap()[..400]).into_owned();
+    for word in ["general.type", "adapter.lora.alpha", "blk.0.attn_q.weight.lora_a"] {
+        assert!(texts.contains(word), "{texts}");
+    }
+}
+
+/// A training that was killed goes on where its newest checkpoint stands.
+#[test]
+fn a_killed_training_goes_on() {
+    let Some(models) = models("smollm2") else { return };
+    let home = tempfile::tempdir().unwrap();
+    let data = import(home.path());
+    let command = || {
+        let mut command = program();
+        command.env("ZHIYIN_MODELS", &models).args(["llm", "finetune", "--epochs", "1", "--validate-every", "1"]);
+        command.args([
+            "--choices",
+            "1",
+            "--batch",
+            "2",
+            "--cases",
+            "0",
+            "--encoder",
+            "none",
+            "--rank",
+            "1",
+            "--data",
+            &data,
+        ]);
+        command
+    };
+    let mut first = command().stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let state = Path::new(&data).join("adapters").join("unfinished");
+    while !state.is_file() {
+        assert!(first.try_wait().unwrap().is_none(), "it ended before its first checkpoint");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let second = command().output().unwrap();
+    assert!(second.status.success(), "{}", text(&second.stderr));
+    assert!(text(&second.stderr).contains("went on from where"), "{}", text(&second.stderr));
+    assert!(!state.exists(), "a finished training leaves no state behind");
+}
+
+/// The table has the model as it is and the fine-tuned one.
+#[test]
+fn what_ordering_lists_anew_gains_is_measured() {
+    let Some(models) = models("smollm2") else { return };
+    let home = tempfile::tempdir().unwrap();
+    let data = import(home.path());
+    let found =
+        llm(&models, &["rerank", "--cases", "3", "--lists-of", "cooccurrence", "--encoder", "none", "--data", &data]);
+    let measured = &found["measured"][0];
+    assert_eq!((&found["lists_of"], found["cases"].as_u64()), (&json!("cooccurrence"), Some(3)), "{found}");
+    assert!(measured["model"].as_str().unwrap().starts_with("smollm2"), "{found}");
+    let [before, after, gain] = ["before", "after", "gain"].map(|part| measured[part]["mean"].as_f64().unwrap());
+    assert!((after - before - gain).abs() < 1e-9 && measured["p50_ms"].as_f64().unwrap() > 0.0, "{found}");
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, path::PathBuf};
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
-use zhiyin_datasets::{ColumnMapping, Format, Source};
 use zhiyin_decoder::{AdapterConfig, Decoder, Target};
 use zhiyin_engine::{
     cost::cpu_seconds,
@@ -24,12 +23,10 @@ use zhiyin_tuning::{
     texts::Behaviour,
 };
 
+use super::behaviour::BehaviourArguments;
 use crate::{
     cli::HomeArguments,
-    commands::import::formats,
-    config::Config,
-    encoders, experiment_data,
-    home::{self, Home},
+    home,
     language::{self, ADAPTERS},
     output::{self, Align},
     progress::BarProgress,
@@ -43,18 +40,8 @@ const UNFINISHED: &str = "unfinished";
 /// Arguments of `zhiyin llm finetune`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Learn from this data set instead of the log of the data folder.
-    #[arg(long, value_name = "PATH", requires = "format")]
-    from: Option<PathBuf>,
-    /// Layout of that data set.
-    #[arg(long, value_parser = formats(), requires = "from")]
-    format: Option<Format>,
-    /// Its table of items with a header: item_id, title and whatever else.
-    #[arg(long, value_name = "FILE", requires = "from")]
-    items: Option<PathBuf>,
-    /// For csv: which column is what, as for `zhiyin import`.
-    #[arg(long, value_name = "MAPPING", requires = "from")]
-    columns: Option<ColumnMapping>,
+    #[command(flatten)]
+    behaviour: BehaviourArguments,
     /// Rank of the adapter.
     #[arg(long, default_value_t = AdapterConfig::default().rank)]
     rank: usize,
@@ -70,24 +57,42 @@ pub struct Arguments {
     /// Times that all histories are gone through, at most.
     #[arg(long, default_value_t = TuneConfig::default().epochs)]
     epochs: u32,
-    /// Texts whose derivatives are computed at once.
+    /// Parts of histories that are read together, and whose titles are told from each other's.
     #[arg(long, default_value_t = TuneConfig::default().batch)]
     batch: usize,
     /// Batches of a step.
     #[arg(long, default_value_t = TuneConfig::default().accumulation)]
     accumulation: usize,
-    /// Share of lists that a yes-or-no question is asked about.
+    /// Titles of each part that are told from those of the others; 0: titles are only foretold.
+    #[arg(long, default_value_t = TuneConfig::default().choices)]
+    choices: usize,
+    /// What telling them apart counts, against foretelling.
+    #[arg(long, default_value_t = TuneConfig::default().choice_weight)]
+    choice_weight: f64,
+    /// Share of these parts that a yes-or-no question is asked about.
     #[arg(long, default_value_t = TuneConfig::default().question_share)]
     question_share: f32,
     /// Processor seconds of the training, at most.
     #[arg(long, value_name = "SECONDS", default_value_t = TuneConfig::default().budget_cpu_seconds)]
     budget_cpu_seconds: f64,
-    /// Cases that are measured, and as many to choose by; 0 measures nothing.
-    #[arg(long, default_value_t = 400)]
+    /// Steps from one look at validation, and one checkpoint, to the next.
+    #[arg(long, value_name = "STEPS", default_value_t = TuneConfig::default().validate_every)]
+    validate_every: u64,
+    /// Looks at validation without a gain after which training ends.
+    #[arg(long, value_name = "LOOKS", default_value_t = TuneConfig::default().patience)]
+    patience: u32,
+    /// Cases that are measured, and half as many to choose by; 0 measures nothing.
+    #[arg(long, default_value_t = 300)]
     cases: usize,
-    /// Encoder of item texts, for the arm text, or none [default: the pulled one].
-    #[arg(long, value_name = "NAME")]
-    encoder: Option<String>,
+    /// Titles of each case that were chosen, at most.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=50))]
+    chosen: u8,
+    /// Titles of each case that weren't chosen, drawn as often as they are.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=200))]
+    others: u8,
+    /// Leave the test alone and report on validation, to choose settings by. Nothing is kept.
+    #[arg(long)]
+    dry_run: bool,
     /// Begin anew, even if an interrupted training with the same settings could go on.
     #[arg(long)]
     fresh: bool,
@@ -106,8 +111,12 @@ impl Arguments {
             epochs: self.epochs,
             batch: self.batch,
             accumulation: self.accumulation,
+            choices: self.choices,
+            choice_weight: self.choice_weight,
             question_share: self.question_share,
             budget_cpu_seconds: self.budget_cpu_seconds,
+            validate_every: self.validate_every,
+            patience: self.patience,
             seed: self.seed,
             ..TuneConfig::default()
         }
@@ -123,11 +132,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let Some(base) = language::local_config(&config)? else {
         bail!("there is no language model to fine-tune; `zhiyin llm pull smollm2` gets one");
     };
-    let data = read(arguments, &config)?;
+    let data = arguments.behaviour.read(&config)?;
     let parts = split(
         &data,
         &PreferenceConfig {
-            others: 4,
+            chosen_max: usize::from(arguments.chosen),
+            others: usize::from(arguments.others),
             cases_max: arguments.cases.max(1),
             buckets: BUCKETS.to_vec(),
             seed: arguments.seed,
@@ -135,30 +145,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     )?;
     let decoder = Decoder::load(&base.path)?;
     let root = config.data.folder.join(ADAPTERS);
-    let artefact = Tuning { arguments, base, data, parts, decoder, root, workers: Workers::new()? }.run()?;
+    let (manifest, artefact) =
+        Tuning { arguments, base, data, parts, decoder, root, workers: Workers::new()? }.run()?;
     if arguments.home.json {
-        let manifest = &artefact.manifest;
-        return output::json(&json!({ "name": artefact.name(), "folder": artefact.folder, "manifest": manifest }));
+        let (name, folder) =
+            (artefact.as_ref().map(Artefact::name), artefact.as_ref().map(|artefact| &artefact.folder));
+        return output::json(&json!({ "name": name, "folder": folder, "manifest": manifest }));
     }
-    print(&artefact);
+    print(&manifest, arguments.dry_run);
+    match artefact {
+        Some(artefact) => output::say(format_args!("kept as {}", artefact.folder.display())),
+        None => output::say("nothing is kept: this was measured on validation, to choose settings by"),
+    }
     Ok(())
-}
-
-fn read(arguments: &Arguments, config: &Config) -> Result<ExperimentData> {
-    if let (Some(path), Some(format)) = (&arguments.from, arguments.format) {
-        let (items_path, columns) = (arguments.items.clone(), arguments.columns.clone());
-        let source = Source { format, path: path.clone(), items_path, columns };
-        let mut data = experiment_data::load(&source)?;
-        encoders::equip(&mut data, arguments.encoder.as_deref())?;
-        return Ok(data);
-    }
-    if !home::has_data(&config.data.folder) {
-        bail!("{} holds no data: import some, or give --from PATH --format F", config.data.folder.display());
-    }
-    let home = Home::open(config.clone())?;
-    let data = home.engine.experiment_data();
-    home.close()?;
-    Ok(data?)
 }
 
 /// A fine-tuning with everything that it needs.
@@ -173,22 +172,33 @@ struct Tuning<'a> {
 }
 
 impl Tuning<'_> {
-    fn run(mut self) -> Result<Artefact> {
+    /// What was learned, with what it is worth; kept, unless it was only tried.
+    fn run(mut self) -> Result<(Manifest, Option<Artefact>)> {
+        let Arguments { dry_run, seed, .. } = *self.arguments;
+        if dry_run {
+            self.parts.test.clone_from(&self.parts.validation);
+        }
         let measures = self.arguments.cases > 0;
         let mut judged = if measures { self.classical()? } else { [Vec::new(), Vec::new()] };
+        let mut spent = 0.0;
         if measures {
-            self.judge(&mut judged[1], &self.parts.test, ZERO_SHOT, "judging as it is");
+            spent += self.judge(&mut judged[1], &self.parts.test, ZERO_SHOT, "judging as it is");
         }
         let report = self.train()?;
         let (base, version) = (&self.base.model, &self.base.version);
         let mut manifest = Manifest::new(base, version, home::now_ms(), self.arguments.config(), report, self.range());
         if measures {
-            self.judge(&mut judged[0], &self.parts.validation, LANGUAGE_MODEL, "judging to choose by");
-            self.judge(&mut judged[1], &self.parts.test, LANGUAGE_MODEL, "judging fine-tuned");
-            let (routes, measured) = measure(&judged[0], &judged[1], self.arguments.seed);
+            spent += self.judge(&mut judged[1], &self.parts.test, LANGUAGE_MODEL, "judging fine-tuned");
+            if dry_run {
+                judged[0] = judged[1].clone();
+            } else {
+                spent += self.judge(&mut judged[0], &self.parts.validation, LANGUAGE_MODEL, "judging to choose by");
+            }
+            let (routes, measured) = measure(&judged[0], &judged[1], spent, seed);
             (manifest.routes, manifest.measured) = (routes, Some(measured));
         }
-        Ok(Artefact::write(&self.root, &self.decoder, manifest)?)
+        let artefact = (!dry_run).then(|| Artefact::write(&self.root, &self.decoder, manifest.clone())).transpose()?;
+        Ok((artefact.as_ref().map_or(manifest, |artefact| artefact.manifest.clone()), artefact))
     }
 
     /// What the classical arms make of validation and test.
@@ -202,8 +212,10 @@ impl Tuning<'_> {
         for (name, scores) in scored {
             match scores {
                 Ok(parts) => {
-                    for (judged, scores) in judged.iter_mut().flatten().zip(parts.iter().flatten()) {
-                        judged.auc.insert(name.to_owned(), case_auc(scores));
+                    let cases = self.parts.validation.iter().chain(&self.parts.test);
+                    let judged = judged.iter_mut().flatten().zip(cases);
+                    for ((judged, case), scores) in judged.zip(parts.iter().flatten()) {
+                        judged.auc.insert(name.to_owned(), case_auc(scores, case.chosen));
                     }
                 }
                 Err(error) => output::remark(format_args!("{name} is left out: {error}")),
@@ -212,20 +224,22 @@ impl Tuning<'_> {
         Ok(judged)
     }
 
-    /// Adds what the language model makes of some cases.
-    fn judge(&self, judged: &mut [Judged], cases: &[PreferenceCase], arm: &str, what: &str) {
+    /// Adds what the language model makes of some cases. Returns the processor seconds that it took.
+    fn judge(&self, judged: &mut [Judged], cases: &[PreferenceCase], arm: &str, what: &str) -> f64 {
+        let begun = cpu_seconds();
         let title = |item: u32| self.data.titles[item as usize].as_str();
         let case = |case: &PreferenceCase| Case {
             history: case.history.iter().map(|event| title(event.item)).collect(),
             candidates: case.candidates.iter().map(|&item| title(item)).collect(),
         };
-        let cases: Vec<Case<'_>> = cases.iter().map(case).collect();
+        let texts: Vec<Case<'_>> = cases.iter().map(case).collect();
         let bar = output::bar(cases.len() as u64, what);
-        let found = preferences(&self.decoder, &cases, &self.workers, &|done| bar.inc(done as u64));
+        let found = preferences(&self.decoder, &texts, &self.workers, &|done| bar.inc(done as u64));
         bar.finish_and_clear();
-        for (judged, scores) in judged.iter_mut().zip(found) {
-            judged.auc.insert(arm.to_owned(), case_auc(&scores));
+        for ((judged, case), scores) in judged.iter_mut().zip(cases).zip(found) {
+            judged.auc.insert(arm.to_owned(), case_auc(&scores, case.chosen));
         }
+        cpu_seconds() - begun
     }
 
     fn train(&mut self) -> Result<zhiyin_tuning::Report> {
@@ -288,29 +302,32 @@ impl Tuning<'_> {
     }
 }
 
-fn print(artefact: &Artefact) {
-    let Manifest { training, measured, routes, base, data, .. } = &artefact.manifest;
+fn print(manifest: &Manifest, dry_run: bool) {
+    let Manifest { training, measured, routes, base, data, .. } = manifest;
     output::say(format_args!(
-        "{base} learned from {} histories of {} in {} steps, {} tokens, {:.0} CPU s ({}); loss on validation {:.3} → {:.3} nats a token",
+        "{base} learned from {} histories of {} in {} steps, {} tokens, {:.0} CPU s ({})",
         output::count(data.histories as u64),
         data.name,
         training.steps,
         output::count(training.tokens),
         training.cpu_seconds,
         json!(training.ended).as_str().unwrap_or_default(),
-        training.loss_before,
-        training.loss_after
+    ));
+    output::say(format_args!(
+        "loss on validation: {:.3} → {:.3} nats a token, {:.3} → {:.3} nats a choice",
+        training.loss_before.token, training.loss_after.token, training.loss_before.choice, training.loss_after.choice
     ));
     if let Some(measured) = measured {
-        print_measured(measured, routes);
+        print_measured(measured, routes, dry_run);
     }
-    output::say(format_args!("kept as {}", artefact.folder.display()));
 }
 
-fn print_measured(measured: &Measured, routes: &[Route]) {
-    output::say(
-        "\narea under the ROC curve by length of the history, one chosen against four as popular; 95 % bootstrap intervals over users",
-    );
+fn print_measured(measured: &Measured, routes: &[Route], dry_run: bool) {
+    output::say(format_args!(
+        "\n{}: area under the ROC curve by length of the history, chosen titles against others that are as popular; 95 % bootstrap intervals over users; {:.0} CPU s",
+        if dry_run { "validation" } else { "test" },
+        measured.cpu_seconds
+    ));
     let mut columns = vec![("arm".to_owned(), Align::Left), ("all".to_owned(), Align::Right)];
     columns.extend(
         measured.buckets.iter().zip(&measured.cases).map(|(name, cases)| (format!("{name} ({cases})"), Align::Right)),

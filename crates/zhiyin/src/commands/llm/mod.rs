@@ -1,6 +1,9 @@
 //! `zhiyin llm`: fetches the weights of pre-trained models, tells what is there, and fine-tunes.
 
+mod adapter;
+mod behaviour;
 mod finetune;
+mod rerank;
 mod teach;
 
 use std::{
@@ -65,7 +68,11 @@ enum Action {
         home: HomeArguments,
     },
     /// Teach a language model what users choose (LoRA), measure what it then expects, and keep what was learned.
-    Finetune(finetune::Arguments),
+    Finetune(Box<finetune::Arguments>),
+    /// List what was learned, and write it for other programs: the adapter, or a model with it in its weights.
+    Adapter(adapter::Arguments),
+    /// Measure what ordering lists anew by a language model gains, and how long it takes.
+    Rerank(rerank::Arguments),
     /// Have the fine-tuned model judge the best candidates of short histories, for smaller models to learn from.
     Teach(teach::Arguments),
 }
@@ -80,6 +87,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Action::List { home } => list(&folder(home)?, home.json),
         Action::Check { names, home } => check(&home::configuration(home)?, names, home.json),
         Action::Finetune(arguments) => finetune::run(arguments),
+        Action::Adapter(arguments) => adapter::run(arguments),
+        Action::Rerank(arguments) => rerank::run(arguments),
         Action::Teach(arguments) => teach::run(arguments),
     }
 }

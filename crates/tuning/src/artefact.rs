@@ -16,7 +16,7 @@ use crate::{
 /// Name of the manifest's file.
 const MANIFEST_FILE: &str = "manifest.json";
 /// Version of the manifest's layout.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Letters of the hash in the folder's name.
 const HASH_LETTERS: usize = 12;
 
@@ -43,7 +43,7 @@ pub struct Manifest {
     pub routes: Vec<Route>,
     /// What was measured on users and times that nothing was learned from.
     pub measured: Option<Measured>,
-    /// BLAKE3 of both files of the adapter and of this manifest without this value.
+    /// BLAKE3 of both files of the adapter and of this manifest's text with an empty text here.
     #[serde(default)]
     pub hash: String,
 }
@@ -129,15 +129,16 @@ impl Artefact {
         fs_err::create_dir_all(root)?;
         let under_way = tempfile::Builder::new().prefix(".").tempdir_in(root)?;
         adapter.write(under_way.path(), decoder.shape(), &manifest.base)?;
-        manifest.hash = hash(under_way.path(), &manifest)?;
-        let text = serde_json::to_vec_pretty(&manifest).map_err(std::io::Error::from)?;
-        fs_err::write(under_way.path().join(MANIFEST_FILE), text)?;
+        manifest.hash = String::new();
+        let text = |manifest: &Manifest| serde_json::to_string_pretty(manifest).map_err(std::io::Error::from);
+        manifest.hash = hash(under_way.path(), &text(&manifest)?)?;
+        fs_err::write(under_way.path().join(MANIFEST_FILE), text(&manifest)?)?;
         for name in [WEIGHTS_FILE, CONFIG_FILE, MANIFEST_FILE] {
             fs_err::File::open(under_way.path().join(name))?.sync_all()?;
         }
         let folder = root.join(format!("{}-{}", manifest.base, &manifest.hash[..HASH_LETTERS]));
         fs_err::rename(under_way.keep(), &folder)?;
-        Ok(Self { folder, manifest })
+        Self::open(&folder)
     }
 
     /// Opens a folder and verifies the hash.
@@ -146,13 +147,13 @@ impl Artefact {
     /// [`ArtefactError`].
     pub fn open(folder: &Path) -> Result<Self, ArtefactError> {
         let changed = |detail: String| ArtefactError::Changed { folder: folder.to_owned(), detail };
-        let text = fs_err::read(folder.join(MANIFEST_FILE))?;
+        let text = fs_err::read_to_string(folder.join(MANIFEST_FILE))?;
         let manifest: Manifest =
-            serde_json::from_slice(&text).map_err(|error| changed(format!("{MANIFEST_FILE}: {error}")))?;
+            serde_json::from_str(&text).map_err(|error| changed(format!("{MANIFEST_FILE}: {error}")))?;
         if manifest.format != FORMAT {
             return Err(changed(format!("its layout is {}, this program knows {FORMAT}", manifest.format)));
         }
-        if hash(folder, &manifest)? != manifest.hash {
+        if hash(folder, &text.replace(&manifest.hash, ""))? != manifest.hash {
             return Err(changed("its hash is another".to_owned()));
         }
         Ok(Self { folder: folder.to_owned(), manifest })
@@ -187,15 +188,13 @@ impl Artefact {
     }
 }
 
-fn hash(folder: &Path, manifest: &Manifest) -> Result<String, std::io::Error> {
+/// Of the text and not of what it says: a float that is read may differ in its last digit from the one that was written.
+fn hash(folder: &Path, manifest: &str) -> Result<String, std::io::Error> {
     let mut hasher = blake3::Hasher::new();
     for name in [WEIGHTS_FILE, CONFIG_FILE] {
         let bytes = fs_err::read(folder.join(name))?;
         hasher.update(&(bytes.len() as u64).to_le_bytes()).update(&bytes);
     }
-    // As a value, so that the order of the fields is that of their names and floats are written as they are read.
-    let mut value = serde_json::to_value(manifest)?;
-    value["hash"] = String::new().into();
-    hasher.update(value.to_string().as_bytes());
+    hasher.update(manifest.as_bytes());
     Ok(hasher.finalize().to_hex().to_string())
 }

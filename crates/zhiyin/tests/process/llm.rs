@@ -162,7 +162,7 @@ fn a_server_with_the_real_model_has_it_write_in_the_background() {
     let request = json!({"user": "user-42", "items": ["pot"]});
     let explanation = || server.post("/v1/explanations", None, &request).body["items"][0]["explanation"].clone();
     let first = explanation();
-    assert!(first["text"].as_str().unwrap().contains("because you bought Red Kettle"), "{first}");
+    assert!(first["text"].as_str().unwrap().contains("because you bought “Red Kettle”"), "{first}");
     let deadline = Instant::now() + Duration::from_secs(120);
     let last = loop {
         let now = explanation();

@@ -20,6 +20,7 @@ pub mod feedback;
 pub mod filter;
 mod fuse;
 mod learn;
+mod learn_neural;
 mod learn_reading;
 mod listen;
 pub mod online;

@@ -5,12 +5,12 @@
 
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
 use rayon::prelude::*;
-use zhiyin_kernels::{dispatch, dot, kernel};
-
-use crate::{
-    attention::{Causal, strided},
-    llama::Shape,
+use zhiyin_kernels::{
+    dispatch,
+    rows::{Causal, SoftmaxBack},
 };
+
+use crate::{attention::strided, llama::Shape};
 
 /// Derivatives by queries, keys and values, in rows as `attention` has them. `by_mixed` are those by what the heads give.
 pub fn back(shape: Shape, lengths: &[usize], attention: &[f32], by_mixed: &[f32]) -> Vec<f32> {
@@ -73,7 +73,7 @@ impl Task<'_> {
             matmul(square_mut(&mut by_shares, tokens), Accum::Replace, slopes, values.transpose(), 1.0, Par::Seq);
             let transposed = square(&shares, tokens).transpose();
             matmul(flat_mut(by_values, tokens, width), Accum::Add, transposed, slopes, 1.0, Par::Seq);
-            dispatch(ScoresBack { shares: &shares, by_shares: &mut by_shares, tokens });
+            dispatch(SoftmaxBack { shares: &shares, by_shares: &mut by_shares, width: tokens });
             let by_scores = square(&by_shares, tokens);
             matmul(flat_mut(by_queries, tokens, width), Accum::Replace, by_scores, keys, scale, Par::Seq);
             matmul(flat_mut(by_keys, tokens, width), Accum::Add, by_scores.transpose(), queries, scale, Par::Seq);
@@ -93,17 +93,3 @@ fn square_mut(numbers: &mut [f32], side: usize) -> MatMut<'_, f32> {
 fn flat_mut(numbers: &mut [f32], rows: usize, width: usize) -> MatMut<'_, f32> {
     MatMut::from_row_major_slice_mut(numbers, rows, width)
 }
-
-/// Derivatives by the shares become those by the scores.
-struct ScoresBack<'a> {
-    shares: &'a [f32],
-    by_shares: &'a mut [f32],
-    tokens: usize,
-}
-
-kernel!(ScoresBack, ScoresBack { shares, by_shares, tokens } => {
-    for (shares, slopes) in shares.chunks_exact(tokens).zip(by_shares.chunks_exact_mut(tokens)) {
-        let mean = dot(shares, slopes);
-        slopes.iter_mut().zip(shares).for_each(|(slope, share)| *slope = share * (*slope - mean));
-    }
-});

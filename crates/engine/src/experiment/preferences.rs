@@ -10,9 +10,8 @@ use rayon::prelude::*;
 use zhiyin_core::{Interaction, ItemIx};
 use zhiyin_models::{Dataset, FitError, Scores, dataset::NoHistories};
 
-use super::{ExperimentData, ExperimentError, split::dataset_of};
+use super::{ExperimentConfig, ExperimentData, ExperimentError, Protocol, split::dataset_of};
 use crate::{
-    config::Tune,
     learn::fit_named,
     progress::Progress,
     rank::{Case, Cases},
@@ -128,9 +127,10 @@ impl PreferenceSplit {
     ) -> Vec<(&'static str, Result<[Vec<Vec<f64>>; 2], FitError>)> {
         let validation = self.cases(&self.validation);
         let test = self.cases(&self.test);
+        let effort = ExperimentConfig::new(Protocol::Temporal).effort();
         let score = |(done, name): (usize, &&'static str)| {
             progress.stage(&format!("fitting {name}"), done as u64, names.len() as u64);
-            let scored = fit_named(name, &self.train, &validation, Tune::Quick).map(|entry| {
+            let scored = fit_named(name, &self.train, &validation, &effort, progress).map(|entry| {
                 let of = |cases: &Cases<'_>, own: &[PreferenceCase]| {
                     let scored = cases.list.par_iter().zip(own).map_init(Scores::default, |scores, (case, own)| {
                         scores.reset(cases.n_items);

@@ -88,8 +88,10 @@ impl Case {
             let along = part.slot.of(&gradients).to_vec();
             let length = along.iter().map(|value| value * value).sum::<f32>().sqrt();
             assert!(length > 0.0, "{what}: nothing reaches {}", part.name);
-            let fixed: Vec<f32> =
-                (0..along.len()).map(|at| ((at * 13 % 7) as f32 - 3.0) / (along.len() as f32).sqrt()).collect();
+            let moved = |at: usize| ((at * 13 % 7) as f32 - 3.0) / (along.len() as f32).sqrt();
+            // Of an item some numbers may be frozen, see `what_is_frozen_has_no_gradient`.
+            let is_frozen = |at: usize| part.name == "items.own" && along[at] == 0.0;
+            let fixed: Vec<f32> = (0..along.len()).map(|at| if is_frozen(at) { 0.0 } else { moved(at) }).collect();
             for direction in [along.iter().map(|value| value / length).collect(), fixed] {
                 let mut at = |distance: f32| {
                     let mut moved = values.clone();

@@ -215,7 +215,10 @@ impl Model for Neural {
         // The scores of the items after each beginning and each ending of the history.
         let scores = |part: &[Interaction]| -> Vec<f32> {
             self.with_state(part, query.now_s, |state| {
-                items.iter().map(|&item| self.stored.items.vector(item).map_or(0.0, |vector| product(state, vector))).collect()
+                items
+                    .iter()
+                    .map(|&item| self.stored.items.vector(item).map_or(0.0, |vector| product(state, vector)))
+                    .collect()
             })
         };
         let nothing = || vec![vec![0.0; items.len()]];
@@ -235,7 +238,8 @@ impl Model for Neural {
     fn bytes(&self) -> usize {
         let Stored { values, mean, items, text_map, whitening, .. } = &self.stored;
         size_of::<Self>()
-            + (values.len() + mean.len() + text_map.len()) * size_of::<f32>() + items.bytes()
+            + (values.len() + mean.len() + text_map.len()) * size_of::<f32>()
+            + items.bytes()
             + whitening.bytes()
     }
 }

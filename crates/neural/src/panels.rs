@@ -33,7 +33,8 @@ impl Panels {
         self.n_items = self.n_items.max(item as usize + 1);
         let panels = self.n_items.div_ceil(WIDTH);
         self.numbers.resize(panels * WIDTH * self.dims, 0.0);
-        let places = self.numbers[self.first(item)..].iter_mut().step_by(WIDTH);
+        let first = self.first(item);
+        let places = self.numbers[first..].iter_mut().step_by(WIDTH);
         places.zip(vector).for_each(|(place, value)| *place = *value);
     }
 

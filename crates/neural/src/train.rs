@@ -224,10 +224,10 @@ impl<'a> Trainer<'a> {
                 Ok(loss) => loss,
                 Err(why) => break Ended::Diverged(why),
             };
-            if self.state.next >= self.windows.len() {
-                if let Some(why) = self.end_epoch(&mut validate) {
-                    break Ended::Diverged(why);
-                }
+            if self.state.next >= self.windows.len()
+                && let Some(why) = self.end_epoch(&mut validate)
+            {
+                break Ended::Diverged(why);
             }
             if watch(&self, self.watched(loss)).is_break() {
                 break Ended::Stopped;

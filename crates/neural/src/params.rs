@@ -88,7 +88,7 @@ pub struct Params {
     pub weight_decay: f32,
     /// Length of the derivatives of a step, at most.
     pub clip: f32,
-    /// Events that a step learns from, about: whole histories are taken until there are as many.
+    /// Events that a step learns from, about: whole histories are taken until there are as many. Fewer where there is little data.
     pub batch: usize,
     /// Times that all events are gone through, at most.
     pub epochs: usize,

@@ -27,6 +27,9 @@ use crate::{
 const LOSS_RISE_MAX: f64 = 2.0;
 /// How far the axes of text vectors are evened out.
 const WHITENING: f64 = 0.5;
+/// An epoch has at least so many steps, as long as a step has [`BATCH_MIN`] events: little data is gone through in smaller steps.
+const EPOCH_STEPS_MIN: usize = 16;
+const BATCH_MIN: usize = 32;
 
 /// How far a training is.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -281,7 +284,8 @@ impl<'a> Trainer<'a> {
     fn step(&mut self) -> Result<f64, String> {
         let params = &self.design.params;
         let (mut histories, mut events) = (Vec::new(), 0);
-        while events < params.batch && self.state.next + histories.len() < self.windows.len() {
+        let batch = params.batch.min((self.windows.events() / EPOCH_STEPS_MIN).max(BATCH_MIN));
+        while events < batch && self.state.next + histories.len() < self.windows.len() {
             let history = self.windows.get(self.order[self.state.next + histories.len()] as usize);
             events += history.len() - 1;
             histories.push(history);

@@ -1,7 +1,7 @@
 //! Attention of new tokens to everything before them and to themselves: softmax(QKᵀ/√d)·V, one head at a time.
 
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
-use zhiyin_kernels::{NullaryFnOnce, dispatch, dot, kernel, softmax};
+use zhiyin_kernels::{NullaryFnOnce, dispatch, dot, rows::Causal, softmax};
 
 use crate::memory::Stretch;
 
@@ -78,22 +78,6 @@ impl Head<'_> {
 pub fn strided(numbers: &[f32], rows: usize, width: usize, stride: usize) -> MatRef<'_, f32> {
     MatRef::from_row_major_slice_with_stride(&numbers[..(rows - 1) * stride + width], rows, width, stride)
 }
-
-/// Turns scores into shares; a token sees nothing that comes after it.
-pub struct Causal<'a> {
-    /// Rows of `total` numbers, one for each of the last tokens.
-    pub scores: &'a mut [f32],
-    pub total: usize,
-    pub tokens: usize,
-}
-
-kernel!(Causal, Causal { scores, total, tokens } => {
-    for (token, row) in scores.chunks_exact_mut(total).enumerate() {
-        let (seen, hidden) = row.split_at_mut(total - tokens + token + 1);
-        softmax(seen);
-        hidden.fill(0.0);
-    }
-});
 
 /// For few new tokens: row by row.
 struct Few<'a, 'b> {

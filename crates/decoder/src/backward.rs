@@ -4,11 +4,13 @@
 
 mod heads;
 
-use zhiyin_kernels::dispatch;
+use zhiyin_kernels::{
+    dispatch,
+    rows::{RmsNorm, RmsNormBack, SwiGlu, SwiGluBack},
+};
 
 use crate::{
     adapter::{Adapter, Learning, Map},
-    kernel::{RmsNorm, RmsNormBack, SwiGlu, SwiGluBack},
     llama::{Llama, turn, turns},
     tape::{Kept, Tape},
     tree::Tree,
@@ -20,7 +22,7 @@ pub fn back(model: &Llama, adapter: &Adapter, tape: Tape, tree: &Tree, slopes: &
     let shape = model.shape;
     let mut states = vec![0.0; slopes.len()];
     let (scale, epsilon) = (&model.norm, shape.epsilon);
-    dispatch(RmsNormBack { rows: &tape.last, scale, epsilon, slopes, below: &mut states });
+    dispatch(RmsNormBack { rows: &tape.last, scale, epsilon, slopes, below: &mut states, by_scale: &mut [] });
     let mut turns = turns(shape, tree.positions());
     // Back by the same angles.
     turns.iter_mut().for_each(|(_, sin)| *sin = -*sin);
@@ -57,7 +59,14 @@ impl Back<'_> {
         let by_normal = self.through(number, Map::FeedIn, &normal, &kept.feed);
         let mut states = slopes;
         let scale = &layer.feed_norm;
-        dispatch(RmsNormBack { rows: &kept.middle, scale, epsilon, slopes: &by_normal, below: &mut states });
+        dispatch(RmsNormBack {
+            rows: &kept.middle,
+            scale,
+            epsilon,
+            slopes: &by_normal,
+            below: &mut states,
+            by_scale: &mut [],
+        });
 
         let by_mixed = self.through(number, Map::AttentionOut, &kept.mixed, &states);
         let mut by_attention = heads::back(self.model.shape, self.tree, &kept.attention, &by_mixed);
@@ -65,7 +74,14 @@ impl Back<'_> {
         dispatch(RmsNorm { rows: &kept.before, scale: &layer.attention_norm, epsilon, out: &mut normal });
         let by_normal = self.through(number, Map::Attention, &normal, &by_attention);
         let scale = &layer.attention_norm;
-        dispatch(RmsNormBack { rows: &kept.before, scale, epsilon, slopes: &by_normal, below: &mut states });
+        dispatch(RmsNormBack {
+            rows: &kept.before,
+            scale,
+            epsilon,
+            slopes: &by_normal,
+            below: &mut states,
+            by_scale: &mut [],
+        });
         self.states = states;
     }
 

@@ -4,14 +4,17 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
-use zhiyin_kernels::dispatch;
+use zhiyin_kernels::{
+    dispatch,
+    rows::{RmsNorm, SwiGlu},
+};
 
 use crate::{
     adapter::{Adapter, Map, adapt},
     attention::Head,
     error::Defect,
     gguf::Gguf,
-    kernel::{Add, RmsNorm, SwiGlu},
+    kernel::Add,
     matrix::Matrix,
     memory::{Memory, Stretch},
     tape::Tape,

@@ -137,11 +137,13 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Fewer events than this and no model is trained.
     pub events_min: u64,
+    /// Events that a neural network learns from in all, each as often as it does: a limit of the effort; 0 leaves these networks out.
+    pub neural_events_max: u64,
 }
 
 impl Default for TrainConfig {
     fn default() -> Self {
-        Self { tune: Tune::Quick, seed: 42, events_min: 1_000 }
+        Self { tune: Tune::Quick, seed: 42, events_min: 1_000, neural_events_max: 1_500_000 }
     }
 }
 

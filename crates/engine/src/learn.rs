@@ -6,15 +6,18 @@ use zhiyin_models::{
     Dataset, FitError, Model, Online, bayes, content, cooccurrence, ease, feedback, ials, linear, markov, popularity,
     repeat, session_knn, slist, text, user_knn,
 };
+use zhiyin_neural::Neural;
 
 use crate::{
     config::Tune,
     cost::Cost,
+    learn_neural,
+    progress::Progress,
     rank::{Cases, mean_ndcg},
 };
 
-/// Names of all single models, in the order in which they are reported.
-pub const MODELS: [&str; 14] = [
+/// Names of all single models that the fusion sums, in the order in which they are reported.
+pub const MODELS: [&str; 15] = [
     "popularity",
     "markov",
     "bayes",
@@ -29,7 +32,11 @@ pub const MODELS: [&str; 14] = [
     "ease",
     "slist",
     "ials",
+    "sequence",
 ];
+
+/// Models that others are measured against: they are fitted where they are asked for by name, and never become a part of the fusion.
+pub const BASELINES: [&str; 2] = ["gru", "dense"];
 
 /// A kind of model that can be fitted and tuned.
 pub trait Learner: Model + Sized + 'static {
@@ -89,6 +96,7 @@ pub enum BatchModel {
     Ials(ials::Ials),
     Content(content::Content),
     Text(text::Text),
+    Neural(Neural),
 }
 
 impl BatchModel {
@@ -101,6 +109,7 @@ impl BatchModel {
             BatchModel::Ials(model) => model,
             BatchModel::Content(model) => model,
             BatchModel::Text(model) => model,
+            BatchModel::Neural(model) => model,
         }
     }
 }
@@ -134,7 +143,7 @@ fn online<M: Online + 'static>(model: M) -> Learned {
     Learned::Online(Box::new(model))
 }
 
-fn batch(model: BatchModel) -> Learned {
+pub(crate) fn batch(model: BatchModel) -> Learned {
     Learned::Batch(Box::new(model))
 }
 
@@ -169,11 +178,29 @@ pub struct Entry {
     pub trials: usize,
 }
 
-/// Fits the model of this name, choosing its hyper-parameters by NDCG@10 on `validation` as `tune` says.
+/// How models are fitted.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// How hyper-parameters are chosen.
+    pub tune: Tune,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Events that a neural network learns from in all, each as often as it does.
+    pub neural_events_max: u64,
+}
+
+/// Fits the model of this name, choosing its hyper-parameters by NDCG@10 on `validation`.
 ///
 /// # Errors
-/// What [`Learner::learn`] reports. An unknown name is a bug of the caller: names are checked against [`MODELS`] first.
-pub fn fit_named(name: &str, data: &Dataset, validation: &Cases<'_>, tune: Tune) -> Result<Entry, FitError> {
+/// What [`Learner::learn`] reports. An unknown name is a bug of the caller: names are checked against [`MODELS`] and [`BASELINES`] first.
+pub fn fit_named(
+    name: &str,
+    data: &Dataset,
+    validation: &Cases<'_>,
+    effort: &Effort,
+    progress: &dyn Progress,
+) -> Result<Entry, FitError> {
+    let tune = effort.tune;
     match name {
         "popularity" => fit_tuned::<popularity::Popularity>(data, validation, tune),
         "markov" => fit_tuned::<markov::Markov>(data, validation, tune),
@@ -188,6 +215,7 @@ pub fn fit_named(name: &str, data: &Dataset, validation: &Cases<'_>, tune: Tune)
         "repeat" => fit_tuned::<repeat::Repeat>(data, validation, tune),
         "ease" => fit_tuned::<ease::Ease>(data, validation, tune),
         "ials" => fit_tuned::<ials::Ials>(data, validation, tune),
+        "sequence" | "gru" | "dense" => learn_neural::fit(name, data, validation, effort, progress),
         _ => fit_tuned::<slist::Slist>(data, validation, tune),
     }
 }
@@ -215,6 +243,7 @@ pub fn refit(name: &str, data: &Dataset, params: &Value) -> Result<Learned, FitE
         "repeat" => with::<repeat::Repeat>(data, params),
         "ease" => with::<ease::Ease>(data, params),
         "ials" => with::<ials::Ials>(data, params),
+        "sequence" | "gru" | "dense" => learn_neural::refit(name, data, params),
         _ => with::<slist::Slist>(data, params),
     }
 }

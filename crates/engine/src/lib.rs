@@ -18,6 +18,7 @@ pub mod experiment;
 pub mod feedback;
 mod fuse;
 mod learn;
+mod learn_neural;
 mod learn_reading;
 mod listen;
 pub mod online;

@@ -128,6 +128,7 @@ fn choose(data: &Dataset, config: &EngineConfig, progress: &dyn Progress) -> Res
         tune: config.train.tune,
         seed: config.train.seed,
         predictions_max: PREDICTIONS_MAX,
+        neural_events_max: config.train.neural_events_max,
         ..ExperimentConfig::new(Protocol::Prequential)
     };
     let mask_history = config.recommend.exclude_seen != ExcludeSeen::None;
@@ -166,7 +167,7 @@ fn fit_batch(frozen: &Frozen, chosen: &Chosen) -> Result<Trained, EngineError> {
 
 /// The refitted model, or none for an online one, which the engine keeps itself.
 fn refit_batch(data: &Dataset, name: &str, params: &Value) -> Option<Result<BatchModel, EngineError>> {
-    const FITTED_IN_THE_BACKGROUND: [&str; 5] = ["linear", "ease", "slist", "ials", "text"];
+    const FITTED_IN_THE_BACKGROUND: [&str; 6] = ["linear", "ease", "slist", "ials", "text", "sequence"];
     if !FITTED_IN_THE_BACKGROUND.contains(&name) {
         return None;
     }

@@ -178,3 +178,20 @@ fn a_protocol_that_does_not_suit_the_data_says_what_to_do() {
     let error = evaluate(&ring(), Protocol::LeaveOneOut, &["oracle"]).unwrap_err().to_string();
     assert!(error.contains("\"oracle\"") && error.contains("slist"), "{error}");
 }
+
+#[test]
+fn networks_find_the_ring_and_baselines_never_join_the_fusion() {
+    let data = ring();
+    let models = ["cooccurrence", "sequence", "gru", "dense"];
+    let report = evaluate(&data, Protocol::LeaveOneOut, &models).unwrap();
+    let names: Vec<&str> = report.results.iter().map(|row| row.model.as_str()).collect();
+    assert_eq!(names, models);
+    let sequence = &report.results[1];
+    assert!(metric(sequence, "hr@10") > 0.9, "{}", metric(sequence, "hr@10"));
+    assert!(sequence.params["stop_after"].as_u64().is_some(), "{}", sequence.params);
+
+    let config = ExperimentConfig { neural_events_max: 5_000, ..ExperimentConfig::new(Protocol::LeaveOneOut) };
+    assert!(config.single_models().contains(&"sequence") && !config.single_models().contains(&"gru"));
+    let config = ExperimentConfig { neural_events_max: 0, ..config };
+    assert!(!config.single_models().contains(&"sequence"));
+}

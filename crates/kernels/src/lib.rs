@@ -3,6 +3,8 @@
 //! `pulp` recompiles what is inlined into a [`kernel!`]; loops are written so that the compiler turns them into vector instructions: fixed
 //! numbers of lanes for sums, no branches.
 
+pub mod rows;
+
 use pulp::Arch;
 pub use pulp::NullaryFnOnce;
 

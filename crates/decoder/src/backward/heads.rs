@@ -5,13 +5,12 @@
 
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
 use rayon::prelude::*;
-use zhiyin_kernels::{dispatch, dot, kernel};
-
-use crate::{
-    attention::{Causal, strided},
-    llama::Shape,
-    tree::Tree,
+use zhiyin_kernels::{
+    dispatch,
+    rows::{Causal, SoftmaxBack},
 };
+
+use crate::{attention::strided, llama::Shape, tree::Tree};
 
 /// Derivatives by queries, keys and values, in rows as `attention` has them. `by_mixed` are those by what the heads give.
 pub fn back(shape: Shape, tree: &Tree, attention: &[f32], by_mixed: &[f32]) -> Vec<f32> {
@@ -89,7 +88,7 @@ impl Task<'_> {
             matmul(by_shares_of, Accum::Replace, slopes, values.transpose(), 1.0, Par::Seq);
             let transposed = flat(&shares, tokens, total).transpose();
             matmul(flat_mut(&mut by_seen_values, total, width), Accum::Add, transposed, slopes, 1.0, Par::Seq);
-            dispatch(ScoresBack { shares: &shares, by_shares: &mut by_shares, total });
+            dispatch(SoftmaxBack { shares: &shares, by_shares: &mut by_shares, width: total });
             let by_scores = flat(&by_shares, tokens, total);
             let by_queries = flat_mut(&mut by_queries[own.start * width..own.end * width], tokens, width);
             matmul(by_queries, Accum::Replace, by_scores, keys, scale, Par::Seq);
@@ -116,18 +115,3 @@ fn flat(numbers: &[f32], rows: usize, width: usize) -> MatRef<'_, f32> {
 fn flat_mut(numbers: &mut [f32], rows: usize, width: usize) -> MatMut<'_, f32> {
     MatMut::from_row_major_slice_mut(numbers, rows, width)
 }
-
-/// Derivatives by the shares become those by the scores.
-struct ScoresBack<'a> {
-    shares: &'a [f32],
-    by_shares: &'a mut [f32],
-    /// Numbers of a row.
-    total: usize,
-}
-
-kernel!(ScoresBack, ScoresBack { shares, by_shares, total } => {
-    for (shares, slopes) in shares.chunks_exact(total).zip(by_shares.chunks_exact_mut(total)) {
-        let mean = dot(shares, slopes);
-        slopes.iter_mut().zip(shares).for_each(|(slope, share)| *slope = share * (*slope - mean));
-    }
-});

@@ -24,7 +24,12 @@ pub use self::{
     report::{DatasetSize, ModelResult, PairedDifference, Report},
     split::ExperimentData,
 };
-use crate::{config::Tune, learn::MODELS, progress::Progress, replay::Reading};
+use crate::{
+    config::Tune,
+    learn::{BASELINES, Effort, MODELS},
+    progress::Progress,
+    replay::Reading,
+};
 
 /// How interactions are split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +77,8 @@ impl Protocol {
     }
 }
 
-/// The row of the fusion without the model `text`, chosen and weighed in the same way: what the encoder gains is the difference to it.
+/// The row of the fusion without the models that read what an encoder makes of texts, chosen and weighed in the same way: what the encoder
+/// gains is at most the difference to it.
 pub const WITHOUT_TEXT: &str = "fusion-without-text";
 
 /// What to evaluate and how.
@@ -80,7 +86,7 @@ pub const WITHOUT_TEXT: &str = "fusion-without-text";
 pub struct ExperimentConfig {
     /// How interactions are split.
     pub protocol: Protocol,
-    /// Names of the models, of `MODELS`, `fusion` or [`WITHOUT_TEXT`]; all when empty.
+    /// Names of the models, of `MODELS`, `BASELINES`, `fusion` or [`WITHOUT_TEXT`]; all but the baselines when empty.
     pub models: Vec<String>,
     /// Cut-offs k of the metrics.
     pub cut_offs: Vec<usize>,
@@ -92,6 +98,8 @@ pub struct ExperimentConfig {
     pub readings: Vec<Reading>,
     /// Prequential only: predicted events, at most; the stretch is sampled evenly.
     pub predictions_max: usize,
+    /// Events that a neural network learns from in all, each as often as it does.
+    pub neural_events_max: u64,
 }
 
 impl ExperimentConfig {
@@ -105,12 +113,19 @@ impl ExperimentConfig {
             tune: Tune::Quick,
             readings: Vec::new(),
             predictions_max: 6_000,
+            neural_events_max: u64::MAX,
         }
+    }
+
+    /// How models are fitted.
+    pub fn effort(&self) -> Effort {
+        Effort { tune: self.tune, seed: self.seed, neural_events_max: self.neural_events_max }
     }
 
     /// Whether a model's row is wanted.
     pub fn reports(&self, name: &str) -> bool {
-        self.models.is_empty() || self.models.iter().any(|wanted| wanted == name)
+        let is_asked_for = self.models.is_empty() && !BASELINES.contains(&name);
+        is_asked_for || self.models.iter().any(|wanted| wanted == name)
     }
 
     /// Whether the fusion is wanted.
@@ -120,15 +135,18 @@ impl ExperimentConfig {
 
     /// The single models that have to be fitted: those that are wanted, or all for the fusion.
     pub fn single_models(&self) -> Vec<&'static str> {
-        MODELS.into_iter().filter(|name| self.wants_fusion() || self.reports(name)).collect()
+        let summed = MODELS.into_iter().filter(|name| self.wants_fusion() || self.reports(name));
+        let summed = summed.filter(|name| *name != "sequence" || self.neural_events_max > 0);
+        summed.chain(BASELINES.into_iter().filter(|name| self.reports(name))).collect()
     }
 
     /// # Errors
     /// A model that doesn't exist, or a cut-off of 0.
     pub fn check(&self) -> Result<(), ExperimentError> {
-        let is_known = |name: &&String| !MODELS.contains(&name.as_str()) && *name != "fusion" && *name != WITHOUT_TEXT;
-        if let Some(unknown) = self.models.iter().find(is_known) {
-            return Err(ExperimentError::UnknownModel(unknown.clone(), MODELS.join(", ")));
+        let names = [&MODELS[..], &BASELINES[..]].concat();
+        let is_unknown = |name: &&String| !names.contains(&name.as_str()) && *name != "fusion" && *name != WITHOUT_TEXT;
+        if let Some(unknown) = self.models.iter().find(is_unknown) {
+            return Err(ExperimentError::UnknownModel(unknown.clone(), names.join(", ")));
         }
         if self.cut_offs.is_empty() || self.cut_offs.contains(&0) {
             return Err(ExperimentError::CutOff);

@@ -11,11 +11,10 @@ use rayon::prelude::*;
 use zhiyin_core::{Interaction, ItemIx};
 use zhiyin_models::{Dataset, FitError, Scores, dataset::NoHistories};
 
-use super::{ExperimentData, ExperimentError, split::dataset_of};
+use super::{ExperimentConfig, ExperimentData, ExperimentError, Protocol, split::dataset_of};
 use crate::{
-    config::Tune,
     learn::fit_named,
-    progress::Progress,
+    progress::{Progress, Silent},
     rank::{Case, Cases},
 };
 
@@ -138,9 +137,10 @@ impl PreferenceSplit {
     ) -> Vec<(&'static str, Result<[Vec<Vec<f64>>; 2], FitError>)> {
         let validation = self.cases(&self.validation);
         let test = self.cases(&self.test);
+        let effort = ExperimentConfig::new(Protocol::Temporal).effort();
         let score = |(done, name): (usize, &&'static str)| {
             progress.stage(&format!("fitting {name}"), done as u64, names.len() as u64);
-            let scored = fit_named(name, &self.train, &validation, Tune::Quick).map(|entry| {
+            let scored = fit_named(name, &self.train, &validation, &effort, progress).map(|entry| {
                 let of = |cases: &Cases<'_>, own: &[PreferenceCase]| {
                     let scored = cases.list.par_iter().zip(own).map_init(Scores::default, |scores, (case, own)| {
                         scores.reset(cases.n_items);
@@ -162,7 +162,8 @@ impl PreferenceSplit {
     /// # Errors
     /// A model that can't be fitted.
     pub fn lists(&self, name: &'static str, length: usize) -> Result<Vec<Vec<ItemIx>>, FitError> {
-        let entry = fit_named(name, &self.train, &self.cases(&self.validation), Tune::Quick)?;
+        let effort = ExperimentConfig::new(Protocol::Temporal).effort();
+        let entry = fit_named(name, &self.train, &self.cases(&self.validation), &effort, &Silent)?;
         let test = self.cases(&self.test);
         let list = |scores: &mut Scores, case: &Case<'_>| {
             scores.reset(test.n_items);

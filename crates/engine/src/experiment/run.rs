@@ -21,7 +21,7 @@ use crate::{
     cold_choice,
     cost::{Cost, peak_rss_bytes},
     fuse,
-    learn::{Entry, Learned, fit_named, refit},
+    learn::{BASELINES, Entry, Learned, fit_named, refit},
     progress::Progress,
     rank::{Cases, Scorer, Scratch, best_items, each_case, scored, target_ranks},
 };
@@ -36,6 +36,9 @@ const TIMED_CASES: usize = 200;
 const COLD_CASES: usize = 10_000;
 /// Dimensions of the vectors that intra-list diversity is measured with.
 const VECTOR_DIMENSIONS: usize = 32;
+
+/// Models that read what an encoder makes of texts.
+const READING_TEXT: [&str; 2] = ["text", "sequence"];
 
 /// The row of what serves: the fusion with the weight that items without events have on top.
 const COLD_SLOTS: &str = "fusion-cold-slots";
@@ -69,7 +72,7 @@ pub(super) fn fit_all(
     let mut lineup = Lineup { models: Vec::new(), rows: Vec::new(), skipped: BTreeMap::new() };
     for (done, name) in names.iter().enumerate() {
         progress.stage(&format!("fitting {name}"), done as u64, names.len() as u64);
-        match fit_named(name, &split.train, &sample, config.tune) {
+        match fit_named(name, &split.train, &sample, &config.effort(), progress) {
             Ok(entry) => lineup.push(entry),
             Err(error) => {
                 lineup.skipped.insert((*name).to_owned(), error.to_string());
@@ -115,9 +118,10 @@ impl Lineup {
         fusion.sources.iter().map(|name| Some(self.models[self.place(name)?].model())).collect()
     }
 
-    /// The models, those of a name left out.
-    fn without(&self, name: &str) -> Vec<&dyn Model> {
-        self.models.iter().map(Learned::model).filter(|model| model.name() != name).collect()
+    /// The models that the fusion sums, those of some names left out.
+    fn without(&self, names: &[&str]) -> Vec<&dyn Model> {
+        let is_summed = |name: &str| !BASELINES.contains(&name) && !names.contains(&name);
+        self.models.iter().map(Learned::model).filter(|model| is_summed(model.name())).collect()
     }
 
     /// Fits every model again on more data, with the hyper-parameters that were chosen.
@@ -186,10 +190,10 @@ fn weigh(
     let mut fusions = Vec::new();
     if config.reports(WITHOUT_TEXT) && lineup_of.place("text").is_some() {
         progress.stage("weighing the sources without text", 0, 1);
-        fusions.push((WITHOUT_TEXT, fuse::weigh(&lineup_of.without("text"), &cases, config.seed).fusion));
+        fusions.push((WITHOUT_TEXT, fuse::weigh(&lineup_of.without(&READING_TEXT), &cases, config.seed).fusion));
     }
     progress.stage("weighing the sources", 0, 1);
-    let fusion = fuse::weigh(&lineup_of.without(""), &cases, config.seed).fusion;
+    let fusion = fuse::weigh(&lineup_of.without(&[]), &cases, config.seed).fusion;
     if split.known().item_counts().contains(&0) {
         progress.stage("choosing the weight of cold items", 0, 1);
         let (sample, counts) = (cases.sample(COLD_CASES), split.train.item_counts());

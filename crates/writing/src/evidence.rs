@@ -156,10 +156,14 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// The facts that can be told, the heaviest first: those that add to the score, and name a thing if they are about one.
+    /// The facts that can be told, the heaviest first: those that add to the score, and name a thing if they are about one. That an item
+    /// belongs to, or is liked for, what it is called itself tells nothing.
     pub fn ranked(&self) -> Vec<&Fact> {
-        let named =
-            |fact: &&Fact| !fact.claim.has_thing() || fact.thing.as_ref().is_some_and(|thing| !thing.trim().is_empty());
+        let named = |fact: &&Fact| match fact.thing.as_deref() {
+            _ if !fact.claim.has_thing() => true,
+            Some(thing) => !thing.trim().is_empty() && (fact.claim.is_of_user() || thing != self.item),
+            None => false,
+        };
         let mut facts: Vec<&Fact> = self.facts.iter().filter(|fact| fact.weight > 0.0).filter(named).collect();
         facts.sort_by(|a, b| b.weight.total_cmp(&a.weight));
         facts

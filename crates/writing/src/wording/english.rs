@@ -50,7 +50,8 @@ pub(super) fn blurb(told: &Told<'_>) -> String {
 fn reasons(told: &Told<'_>) -> String {
     match told.facts.as_slice() {
         [first, second] if first.claim.is_of_user() && second.claim.is_of_user() => deeds(told, first, second),
-        facts => facts.iter().map(|fact| clause(told, fact)).collect::<Vec<_>>().join(" and "),
+        // With a comma: in "you bought A and it is popular", "it" could be a second thing that was bought.
+        facts => facts.iter().map(|fact| clause(told, fact)).collect::<Vec<_>>().join(", and "),
     }
 }
 

@@ -30,7 +30,7 @@ fn the_two_heaviest_reasons_are_told_in_both_languages() {
         ),
         (
             vec![(Popular, ""), (Bought, "Red Kettle")],
-            "We recommend “Tea Pot” because many people choose it and you bought “Red Kettle”.",
+            "We recommend “Tea Pot” because many people choose it, and you bought “Red Kettle”.",
             "为您推荐「Tea Pot」，因为很多人选择它，也因为您购买过「Red Kettle」。",
         ),
         (

@@ -87,7 +87,7 @@ async fn stock(api: &Api, pot: &str) {
     api.send("POST", "/v1/events", Value::from(events).to_string()).await.assert_status(202);
 }
 
-const TEMPLATE: &str = "We recommend “Tea Pot” because many people choose it and you bought “Red Kettle”.";
+const TEMPLATE: &str = "We recommend “Tea Pot” because many people choose it, and you bought “Red Kettle”.";
 const GROUNDED: &str = "since you bought “Red Kettle”, Tea Pot might suit you.";
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,7 +40,7 @@ fn the_two_heaviest_reasons_are_told_in_both_languages() {
         ),
         (
             vec![(WellReviewed, ""), (Praised, "sound")],
-            "We recommend “Tea Pot” because its reviews are good and others like its “sound”.",
+            "We recommend “Tea Pot” because its reviews are good, and others like its “sound”.",
             "为您推荐「Tea Pot」，因为它的评价很好，也因为大家喜欢它的「sound」。",
         ),
     ] {

@@ -140,14 +140,16 @@ impl Model for SessionKnn {
 
     fn score(&self, query: &Query<'_>, scores: &mut Scores) {
         self.with_neighbours(query, |neighbours| {
-            // Histories lie far apart: looking all of them up first lets the processor wait for many at once.
+            // Histories lie far apart: reading the newest event of each first lets the processor wait for many at once.
             let voice = |neighbour: &Candidate| {
                 let vote = neighbour.similarity * match_weight(neighbour);
-                (vote, latest(query.histories.of(neighbour.actor), self.params.neighbour_items))
+                let session = latest(query.histories.of(neighbour.actor), self.params.neighbour_items);
+                session.split_last().map(|(newest, older)| (vote, newest.item, older))
             };
-            let voices: Vec<(f32, &[Interaction])> = neighbours.iter().map(voice).collect();
-            for (vote, session) in voices {
-                session.iter().for_each(|event| scores.add(event.item, vote));
+            let voices: Vec<(f32, ItemIx, &[Interaction])> = neighbours.iter().filter_map(voice).collect();
+            for (vote, newest, older) in voices {
+                scores.add(newest, vote);
+                older.iter().for_each(|event| scores.add(event.item, vote));
             }
         });
         scores.scale(|item| self.idf(item));

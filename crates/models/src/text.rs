@@ -4,7 +4,8 @@
 //! times the cosine of partially whitened vectors (see [`crate::whitening`]; the mean of each writing system is taken off before), plus β
 //! times the cosine of word vectors (see [`crate::content`]): an encoder knows meaning, words know brands and model names. The power
 //! sharpens: one near match beats many weak ones. The transitions t are those of the file `cold`, for items that have no event yet; they need
-//! the events of other items only.
+//! the events of other items only. Such items are ordered among themselves by these scores; how they stand against others is another question,
+//! so their sums are multiplied by a factor of their own, [`Params::lift`].
 //!
 //! Each item keeps its nearest [`Params::neighbours`]; likenesses beyond these count as 0. Fitting compares all pairs: 2·n²·k operations,
 //! about 2 seconds for 12,000 items on two cores. A list entry takes 8 bytes.
@@ -49,13 +50,24 @@ pub struct Params {
     pub words: f32,
     /// Weight of the transitions to items without events, against a likeness of 1.
     pub transitions: f32,
+    /// Factor of the scores of items without events.
+    pub lift: f32,
     /// Most similar items that each item keeps.
     pub neighbours: usize,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { decay: 2.0, power: 3.0, axes: 256, whitening: 0.5, words: 0.5, transitions: 0.2, neighbours: 512 }
+        Self {
+            decay: 2.0,
+            power: 3.0,
+            axes: 256,
+            whitening: 0.5,
+            words: 0.5,
+            transitions: 0.2,
+            lift: 1.0,
+            neighbours: 512,
+        }
     }
 }
 
@@ -71,7 +83,8 @@ impl Params {
 
     /// Whether both give the same vectors and lists.
     fn same_lists(&self, other: &Self) -> bool {
-        *self == Self { decay: self.decay, power: self.power, transitions: self.transitions, ..other.clone() }
+        let Self { decay, power, transitions, lift, .. } = *self;
+        *self == Self { decay, power, transitions, lift, ..other.clone() }
     }
 }
 
@@ -110,7 +123,7 @@ impl Text {
     /// The model as it would be if nobody had met these items.
     pub fn supposing_cold(&self, is_cold: impl Fn(ItemIx) -> bool) -> Supposing<'_> {
         let transitions = self.transitions_to(&self.transitions, is_cold);
-        Supposing { text: self, transitions, weight: self.params.transitions }
+        Supposing { text: self, transitions, weight: self.params.transitions, lift: self.params.lift }
     }
 
     /// Takes over what leads to the items from a model that was fitted on events. `is_cold` tells which items nobody has met.
@@ -239,31 +252,35 @@ impl Text {
         found
     }
 
-    fn score_with(&self, transitions: &Transitions, share: f32, query: &Query<'_>, scores: &mut Scores) {
+    fn score_with(&self, cold: &ColdTerms<'_>, query: &Query<'_>, scores: &mut Scores) {
         for (item, weight) in self.weighted(query.history) {
             for (other, cosine) in self.neighbours(item) {
                 scores.add(other, weight * sharpen(cosine, self.params.power));
             }
-            for (other, transition) in transitions.from(item) {
-                scores.add(other, weight * share * transition);
+            for (other, transition) in cold.transitions.from(item) {
+                scores.add(other, weight * cold.weight * transition);
             }
+        }
+        if cold.lift != 1.0 {
+            scores.scale(|item| cold.factor(item));
         }
     }
 
-    fn explain_with(
-        &self,
-        transitions: &Transitions,
-        share: f32,
-        query: &Query<'_>,
-        item: ItemIx,
-    ) -> Vec<Contribution> {
+    fn explain_with(&self, cold: &ColdTerms<'_>, query: &Query<'_>, item: ItemIx) -> Vec<Contribution> {
         let causes = self.weighted(query.history).filter_map(|(cause, weight)| {
             let likeness = self.neighbours(cause).find(|(other, _)| *other == item).map_or(0.0, |(_, cosine)| cosine);
-            let transition = transitions.from(cause).find(|(other, _)| *other == item).map_or(0.0, |found| found.1);
-            let amount = weight * (sharpen(likeness, self.params.power) + share * transition);
+            let transition =
+                cold.transitions.from(cause).find(|(other, _)| *other == item).map_or(0.0, |found| found.1);
+            let sum = sharpen(likeness, self.params.power) + cold.weight * transition;
+            let amount = weight * sum * cold.factor(item);
             (amount > 0.0).then_some(Contribution { cause: Cause::History(cause), amount })
         });
         causes.collect()
+    }
+
+    fn cold_terms(&self) -> ColdTerms<'_> {
+        let Params { transitions, lift, .. } = self.params;
+        ColdTerms { transitions: &self.transitions, weight: transitions, lift }
     }
 
     fn weighted<'a>(&self, history: &'a [Interaction]) -> impl Iterator<Item = (ItemIx, f32)> + 'a {
@@ -279,11 +296,11 @@ impl Model for Text {
     }
 
     fn score(&self, query: &Query<'_>, scores: &mut Scores) {
-        self.score_with(&self.transitions, self.params.transitions, query, scores);
+        self.score_with(&self.cold_terms(), query, scores);
     }
 
     fn explain(&self, query: &Query<'_>, item: ItemIx) -> Vec<Contribution> {
-        self.explain_with(&self.transitions, self.params.transitions, query, item)
+        self.explain_with(&self.cold_terms(), query, item)
     }
 
     fn bytes(&self) -> usize {
@@ -292,12 +309,35 @@ impl Model for Text {
     }
 }
 
+/// What only items without events get.
+struct ColdTerms<'a> {
+    transitions: &'a Transitions,
+    /// Weight of the transitions.
+    weight: f32,
+    /// Factor of the sum.
+    lift: f32,
+}
+
+impl ColdTerms<'_> {
+    fn factor(&self, item: ItemIx) -> f32 {
+        if self.transitions.is_cold(item) { self.lift } else { 1.0 }
+    }
+}
+
 /// A model under the supposition that nobody has met some items: see [`Text::supposing_cold`].
 pub struct Supposing<'a> {
     text: &'a Text,
     transitions: Transitions,
-    /// Weight of the transitions.
+    /// Weight of the transitions, as [`Params::transitions`].
     pub weight: f32,
+    /// As [`Params::lift`].
+    pub lift: f32,
+}
+
+impl Supposing<'_> {
+    fn cold_terms(&self) -> ColdTerms<'_> {
+        ColdTerms { transitions: &self.transitions, weight: self.weight, lift: self.lift }
+    }
 }
 
 impl Model for Supposing<'_> {
@@ -306,11 +346,11 @@ impl Model for Supposing<'_> {
     }
 
     fn score(&self, query: &Query<'_>, scores: &mut Scores) {
-        self.text.score_with(&self.transitions, self.weight, query, scores);
+        self.text.score_with(&self.cold_terms(), query, scores);
     }
 
     fn explain(&self, query: &Query<'_>, item: ItemIx) -> Vec<Contribution> {
-        self.text.explain_with(&self.transitions, self.weight, query, item)
+        self.text.explain_with(&self.cold_terms(), query, item)
     }
 
     fn bytes(&self) -> usize {

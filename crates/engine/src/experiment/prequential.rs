@@ -130,7 +130,7 @@ pub(crate) fn choose_live(
     let (train, mut fitted) = run.fit(train, &validation)?;
     progress.stage("choosing the weight of cold items", 0, 1);
     let started = Cost::now();
-    fitted.choose_transitions(&run.cases(validation.cases(true), &train), &train, config.seed);
+    fitted.choose_in_text(&run.cases(validation.cases(true), &train), &train, config.seed);
     let cold = run.cold_weight(&fitted, &validation, &train);
     progress.stage("weighing the sources by replay", 0, 1);
     let weighed = fuse::weigh_live(&mut fitted.models, &validation, mask_history, config.seed).fusion;
@@ -204,7 +204,7 @@ impl OneReading<'_> {
     fn cold_weight(&self, fitted: &Lineup, stretch: &Stretch<'_>, train: &Dataset) -> Option<ColdWeight> {
         let cases = self.cases(stretch.cases(true), train);
         let fusion = fuse::weigh(&scorers(fitted), &cases, self.config.seed).fusion;
-        cold_choice::choose(&fitted.models, &fusion, &cases, &train.item_counts(), self.config.seed)
+        cold_choice::choose(&fitted.models, &fusion, &cases, train, self.config.seed)
     }
 
     /// Fits and tunes every model on `train`, choosing by the stretch after it with live histories.

@@ -105,9 +105,9 @@ impl Lineup {
         self.rows.iter().position(|row| row.model == name)
     }
 
-    /// Chooses what only items without events show: the weight of their transitions.
-    pub(super) fn choose_transitions(&mut self, validation: &Cases<'_>, train: &Dataset, seed: u64) {
-        let params = cold_choice::choose_transitions(&mut self.models, validation, &train.item_counts(), seed);
+    /// Chooses what only items without events show in the model `text`.
+    pub(super) fn choose_in_text(&mut self, validation: &Cases<'_>, train: &Dataset, seed: u64) {
+        let params = cold_choice::choose_in_text(&mut self.models, validation, &train.item_counts(), seed);
         if let (Some(params), Some(place)) = (params, self.place("text")) {
             self.rows[place].params = json!(params);
         }
@@ -146,7 +146,7 @@ pub(super) fn run_split(
 ) -> Result<Outcome, ExperimentError> {
     let mut lineup_of = fit_all(split, config, progress)?;
     let started = Cost::now();
-    lineup_of.choose_transitions(&split.cases(&split.validation, &split.train), &split.train, config.seed);
+    lineup_of.choose_in_text(&split.cases(&split.validation, &split.train), &split.train, config.seed);
     let fusions = if config.wants_fusion() { weigh(split, &lineup_of, config, progress) } else { Vec::new() };
     let weighing = started.elapsed();
     if let Some(data) = &split.refit {
@@ -196,8 +196,8 @@ fn weigh(
     let fusion = fuse::weigh(&lineup_of.without(&[]), &cases, config.seed).fusion;
     if split.known().item_counts().contains(&0) {
         progress.stage("choosing the weight of cold items", 0, 1);
-        let (sample, counts) = (cases.sample(COLD_CASES), split.train.item_counts());
-        let cold = cold_choice::choose(&lineup_of.models, &fusion, &sample, &counts, config.seed);
+        let sample = cases.sample(COLD_CASES);
+        let cold = cold_choice::choose(&lineup_of.models, &fusion, &sample, &split.train, config.seed);
         fusions.push((COLD_SLOTS, Fusion { cold, ..fusion.clone() }));
     }
     fusions.push(("fusion", fusion));

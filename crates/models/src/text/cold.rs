@@ -32,6 +32,8 @@ pub(super) struct Transitions {
     strengths: Vec<f32>,
     /// By item, the cold items that it may lead to.
     rows: Vec<Vec<(ItemIx, f32)>>,
+    /// By item, whether it is a cold one.
+    cold: Vec<bool>,
 }
 
 impl Transitions {
@@ -67,6 +69,10 @@ impl Transitions {
 
     /// Gives a cold item the transitions of the warm items that are like it: `nearest` with their likenesses, best first.
     pub(super) fn add(&mut self, cold: ItemIx, nearest: impl Iterator<Item = (ItemIx, f32)>) {
+        if self.cold.len() <= cold as usize {
+            self.cold.resize(cold as usize + 1, false);
+        }
+        self.cold[cold as usize] = true;
         let warm: Vec<(ItemIx, f32)> = nearest.take(NEAREST).collect();
         let weights: Vec<f32> = warm.iter().map(|(_, likeness)| (likeness / TEMPERATURE).exp()).collect();
         let total: f32 = weights.iter().sum();
@@ -86,8 +92,13 @@ impl Transitions {
         }
     }
 
-    /// Takes the transitions to some items away.
+    /// Makes cold items others again, and takes the transitions to them away.
     pub(super) fn remove(&mut self, cold: &FxHashSet<ItemIx>) {
+        for &item in cold {
+            if let Some(is_cold) = self.cold.get_mut(item as usize) {
+                *is_cold = false;
+            }
+        }
         if !cold.is_empty() {
             self.rows.iter_mut().for_each(|row| row.retain(|(item, _)| !cold.contains(item)));
         }
@@ -95,7 +106,12 @@ impl Transitions {
 
     /// The same without any cold item.
     pub(super) fn without_cold(&self) -> Self {
-        Self { rows: Vec::new(), ..self.clone() }
+        Self { rows: Vec::new(), cold: Vec::new(), ..self.clone() }
+    }
+
+    /// Whether an item was added.
+    pub(super) fn is_cold(&self, item: ItemIx) -> bool {
+        self.cold.get(item as usize).is_some_and(|is_cold| *is_cold)
     }
 
     fn leading_to(&self, item: ItemIx) -> impl Iterator<Item = (ItemIx, f32)> + '_ {
@@ -118,5 +134,6 @@ impl Transitions {
         entries * (size_of::<ItemIx>() + size_of::<f32>())
             + self.offsets.len() * size_of::<usize>()
             + self.rows.len() * size_of::<Vec<(ItemIx, f32)>>()
+            + self.cold.len()
     }
 }

@@ -108,6 +108,33 @@ fn an_item_without_events_inherits_the_transitions_of_its_like() {
 }
 
 #[test]
+fn a_lift_places_items_without_events_among_all_and_leaves_their_order() {
+    // Nobody has met items 4 and 5; everything lies around item 0, and everybody goes from 0 to 1.
+    let rows = vec![1.0, 0.0, 0.9, 0.2, 0.7, 0.4, -1.0, 0.1, 0.8, 0.3, 0.9, -0.4, -1.0, -0.2];
+    let history =
+        [Interaction::plain(0, 1), Interaction::plain(1, 2), Interaction::plain(2, 3), Interaction::plain(3, 4)];
+    let mut data = Dataset::from_histories(vec![ItemFacts::default(); 7], [&history[..], &[Interaction::plain(6, 1)]]);
+    data.vectors = ItemVectors::new(2, rows);
+    let mut model = Text::fit(&data, &plain()).unwrap();
+    let level = scores(&model, &history[..1], 7);
+    assert!(model.adopt(&Params { lift: 1.5, ..plain() }), "a lift needs no new fit");
+    let lifted = scores(&model, &history[..1], 7);
+    for item in 0..7 {
+        let factor = if item == 4 || item == 5 { 1.5 } else { 1.0 };
+        assert!((lifted[item] - factor * level[item]).abs() < 1e-6, "{level:?} {lifted:?}");
+        let parts = model.explain(&query(&history[..1]), item as ItemIx);
+        assert!((parts.iter().map(|part| part.amount).sum::<f32>() - lifted[item]).abs() < 1e-6);
+    }
+    // Somebody chose item 4, and its text changed.
+    let facts = ItemFacts::default();
+    let change = Change { item: 4, vector: &[0.8, 0.3], facts: &facts, is_cold: false };
+    let update = model.prepare(&mut Words::new(&[], &plain()), &[change], |_| true);
+    model.apply(update);
+    let after = scores(&model, &history[..1], 7);
+    assert!(after[4] < lifted[4] / 1.4 && after[5] > 0.0 && (after[5] - lifted[5]).abs() < 1e-6, "{after:?}");
+}
+
+#[test]
 fn without_vectors_it_says_what_is_missing() {
     let error = Text::fit(&Dataset::default(), &Params::default()).unwrap_err().to_string();
     assert!(error.contains("zhiyin llm pull"), "{error}");

@@ -1,12 +1,17 @@
 //! `zhiyin bench memory`: what the online state of many users takes.
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Instant,
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use serde_json::json;
+use serde_json::{Value, json};
 use zhiyin_core::{EventInput, SystemClock, TimeInput};
 use zhiyin_engine::{Engine, EngineConfig};
 use zhiyin_store::{Store, StoreOptions};
@@ -35,13 +40,20 @@ pub struct Arguments {
     /// Seed of the events.
     #[arg(long, default_value_t = 42)]
     seed: u64,
+    /// Open what such a run left in this folder, and print the size of that.
+    #[arg(long, value_name = "DIR", hide = true)]
+    reopen: Option<PathBuf>,
 }
 
-/// Builds the state in this process, over a database in a folder that is removed afterwards, and prints its size.
+/// Builds the state in this process, over a database in a folder that is removed afterwards, and prints its size; then that of a process which
+/// opens the folder, as after a restart: there nothing grew side by side.
 ///
 /// # Errors
 /// Failing storage.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(folder) = &arguments.reopen {
+        return output::json(&reopened(folder)?);
+    }
     let folder = super::target::own_folder()?;
     let before = load::own_usage()?;
     let start = Instant::now();
@@ -53,6 +65,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     engine.snapshot()?;
     let snapshot_seconds = snapshot.elapsed().as_secs_f64();
     let peak_with_snapshot = load::own_usage()?.rss_peak_bytes;
+    engine.shutdown()?;
+    drop(engine);
+    let restarted = restart(folder.path())?;
     output::json(&json!({
         "benchmark": "memory",
         "users": arguments.users,
@@ -66,7 +81,31 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "snapshot_seconds": snapshot_seconds,
         "rss_peak_bytes_with_snapshot": peak_with_snapshot,
         "status": status,
+        "restarted": restarted,
     }))
+}
+
+/// What [`reopened`] prints in a process of its own.
+fn restart(folder: &Path) -> Result<Value> {
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let done = Command::new(program).args(["bench", "memory", "--reopen"]).arg(folder).output()?;
+    ensure!(
+        done.status.success(),
+        "the process that opens the folder failed: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    Ok(serde_json::from_slice(&done.stdout)?)
+}
+
+fn reopened(folder: &Path) -> Result<Value> {
+    let start = Instant::now();
+    let engine = engine(folder)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let usage = load::own_usage()?;
+    let events = engine.status().events;
+    engine.shutdown()?;
+    let (rss_bytes, rss_peak_bytes) = (usage.rss_bytes, usage.rss_peak_bytes);
+    Ok(json!({ "events": events, "seconds": seconds, "rss_bytes": rss_bytes, "rss_peak_bytes": rss_peak_bytes }))
 }
 
 fn engine(folder: &Path) -> Result<Arc<Engine>> {

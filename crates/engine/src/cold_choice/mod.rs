@@ -1,8 +1,10 @@
 //! The weights of what finds items that nobody has met, chosen on the validation part by supposing that some items are such.
 //!
 //! As many of the items with events as there are items without, [`COLD_SHARE_MIN`] of them at least, are taken at random and count as
-//! cold: of the sources only those that need no events know them. Of the weights at which nearly no warm target is pushed out of the list the
+//! cold: sources know of them what their texts say, if anything. Of the weights at which nearly no warm target is pushed out of the list the
 //! one is chosen that finds most of the cold targets.
+
+mod text;
 
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
@@ -10,15 +12,15 @@ use rayon::prelude::*;
 use zhiyin_core::{Interaction, ItemIx};
 use zhiyin_evaluation::metrics::ndcg_at;
 use zhiyin_models::{
-    Model, Query, Scores,
+    Dataset, ItemVectors, Model, Query, Scores,
     fusion::{ColdWeight, Fusion, Standard},
-    text::{self, Supposing, Text},
 };
+use zhiyin_neural::Neural;
 
+pub use self::text::choose_in_text;
 use crate::{
     learn::{BatchModel, Learned},
     rank::{Case, Cases, Guard, Scratch, score_sources, target_ranks},
-    replay::lineup,
 };
 
 /// Sources that need no events of an item; the first that there is finds cold items.
@@ -33,69 +35,6 @@ const WEIGHT_MIN: f32 = 0.02;
 const WARM_KEPT: f64 = 0.993;
 /// Depth of the list.
 const DEPTH: f64 = 10.0;
-
-/// Transitions must gain more than so many standard errors of the paired difference to none.
-const GAIN_ERRORS: f64 = 2.0;
-/// Weights of the transitions in the model `text` that are tried; the first is none.
-const TRANSITIONS: [f32; 7] = [0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
-
-/// Chooses the weight of the transitions in the model `text`, if it is one of these, by NDCG@10 of the targets that are supposed to be cold
-/// among all such items; others have no transitions. The parameters that it has from then on. Arguments as for [`choose`].
-pub fn choose_transitions(
-    models: &mut [Learned],
-    cases: &Cases<'_>,
-    counts: &[u32],
-    seed: u64,
-) -> Option<text::Params> {
-    let model = models.iter_mut().find_map(text_of)?;
-    let supposed = supposed(counts, seed);
-    let mut supposing = model.supposing_cold(|item| supposed[item as usize] || counts[item as usize] == 0);
-    let is_cold = |case: &&Case<'_>| case.targets.first().is_some_and(|target| supposed[*target as usize]);
-    let list: Vec<Case<'_>> = cases.list.iter().filter(is_cold).cloned().collect();
-    let cold = Cases { list, ..*cases };
-    let rivals: Vec<ItemIx> = (0..supposed.len() as ItemIx).filter(|item| supposed[*item as usize]).collect();
-    let quality = |weight: f32| {
-        supposing.weight = weight;
-        let gains = cold.list.par_iter().map_init(Scores::default, |scores, case| {
-            let history = possible(case.history, &supposed).unwrap_or_default();
-            scores.reset(cold.n_items);
-            supposing.score(&Query { history: &history, ..cold.query(case) }, scores);
-            let own = case.targets.first().map_or(0.0, |target| scores.get(*target));
-            // Among cold items only: how these compare with others is for their weight to say. The target itself is one equal.
-            let others =
-                |test: fn(f32, f32) -> bool| rivals.iter().filter(|&&item| test(scores.get(item), own)).count() as f64;
-            let (above, equal) = (others(|other, own| other > own), others(|other, own| other == own) - 1.0);
-            ndcg_at(&[1.0 + above + equal / 2.0], DEPTH as usize)
-        });
-        gains.collect::<Vec<f64>>()
-    };
-    let gains = TRANSITIONS.map(quality);
-    let sum = |at: usize| gains[at].iter().sum::<f64>();
-    let best = (1..TRANSITIONS.len()).fold(0, |best, at| if sum(at) > sum(best) { at } else { best });
-    let best = if is_clear(&gains[best], &gains[0]) { best } else { 0 };
-    let params = text::Params { transitions: TRANSITIONS[best], ..model.params().clone() };
-    model.adopt(&params);
-    Some(params)
-}
-
-/// Whether the first is better than the second by more than chance.
-fn is_clear(first: &[f64], second: &[f64]) -> bool {
-    let count = first.len().max(1) as f64;
-    let differences = || first.iter().zip(second).map(|(a, b)| a - b);
-    let mean = differences().sum::<f64>() / count;
-    let variance = differences().map(|difference| (difference - mean).powi(2)).sum::<f64>() / count;
-    mean > GAIN_ERRORS * (variance / count).sqrt()
-}
-
-fn text_of(learned: &mut Learned) -> Option<&mut Text> {
-    match learned {
-        Learned::Batch(model) => match &mut **model {
-            BatchModel::Text(text) => Some(text),
-            _ => None,
-        },
-        Learned::Online(_) => None,
-    }
-}
 
 /// The weights that are tried, rising; the first is none.
 fn weights() -> Vec<f32> {
@@ -113,16 +52,22 @@ enum Outcome {
 
 /// The weight for these models under this fusion; none if no source finds cold items, or no weight helps.
 ///
-/// `counts` has the events of each item that the models know of. The cases must lie after these.
-pub fn choose(models: &[Learned], fusion: &Fusion, cases: &Cases<'_>, counts: &[u32], seed: u64) -> Option<ColdWeight> {
+/// The models know what is in `train`; the cases must lie after it.
+pub fn choose(
+    models: &[Learned],
+    fusion: &Fusion,
+    cases: &Cases<'_>,
+    train: &Dataset,
+    seed: u64,
+) -> Option<ColdWeight> {
     let place = |finder: &str| models.iter().position(|learned| learned.model().name() == finder);
     let source = FINDERS.into_iter().find_map(place)?;
-    let supposed = supposed(counts, seed);
-    let supposing = supposing(&models[source], |item| supposed[item as usize] || counts[item as usize] == 0);
-    let mut sources = lineup(models);
-    if let Some(supposing) = &supposing {
-        sources[source] = Some(supposing);
-    }
+    let counts = train.item_counts();
+    let supposed = supposed(&counts, seed);
+    let is_cold = |item: ItemIx| supposed[item as usize] || counts[item as usize] == 0;
+    let views: Vec<View<'_>> = models.iter().map(|learned| View::of(learned, is_cold, &train.vectors)).collect();
+    let sources: Vec<Option<&dyn Model>> =
+        views.iter().zip(models).map(|(view, learned)| Some(view.model(learned))).collect();
     let asked = Fusion { cold: Some(ColdWeight { source, weight: 1.0 }), ..fusion.clone() };
     let weights = weights();
     let outcomes = cases.list.par_iter().map_init(Scratch::default, |scratch, case| {
@@ -130,8 +75,8 @@ pub fn choose(models: &[Learned], fusion: &Fusion, cases: &Cases<'_>, counts: &[
         let query = Query { history: &history, ..cases.query(case) };
         score_sources(&sources, &asked, &query, cases.n_items, None, &Guard::none(), scratch);
         let Scratch { sources, standard, fused, .. } = scratch;
-        for (learned, scores) in models.iter().zip(sources.iter_mut()) {
-            if !FINDERS.contains(&learned.model().name()) {
+        for (view, scores) in views.iter().zip(sources.iter_mut()) {
+            if matches!(view, View::Blind) {
                 scores.silence(|item| supposed[item as usize]);
             }
         }
@@ -142,6 +87,45 @@ pub fn choose(models: &[Learned], fusion: &Fusion, cases: &Cases<'_>, counts: &[
     });
     let best = best(outcomes.collect::<Vec<_>>().into_iter().flatten(), weights.len());
     (best > 0).then(|| ColdWeight { source, weight: weights[best] })
+}
+
+/// What a model would know of items that nobody has met.
+enum View<'a> {
+    /// What it knows anyway: it doesn't learn from events of items.
+    Same,
+    /// Less: this model in its place.
+    Instead(Box<dyn Model + 'a>),
+    /// Nothing.
+    Blind,
+}
+
+impl<'a> View<'a> {
+    fn of(learned: &'a Learned, is_cold: impl Fn(ItemIx) -> bool, vectors: &ItemVectors) -> Self {
+        match learned {
+            Learned::Batch(model) => match &**model {
+                BatchModel::Text(text) => Self::Instead(Box::new(text.supposing_cold(is_cold))),
+                BatchModel::Neural(neural) => Self::of_neural(neural, is_cold, vectors),
+                _ => Self::Blind,
+            },
+            Learned::Online(model) if model.name() == "content" => Self::Same,
+            Learned::Online(_) => Self::Blind,
+        }
+    }
+
+    /// A network knows such items by their texts, if these enter its item vectors.
+    fn of_neural(neural: &Neural, is_cold: impl Fn(ItemIx) -> bool, vectors: &ItemVectors) -> Self {
+        let mut neural = neural.clone();
+        let mut cold = (0..vectors.len() as ItemIx).filter(|item| is_cold(*item));
+        let are_known = cold.all(|item| vectors.of(item).is_some_and(|text| neural.admit(item, text)));
+        if are_known && !vectors.is_empty() { Self::Instead(Box::new(neural)) } else { Self::Blind }
+    }
+
+    fn model<'b>(&'b self, learned: &'b Learned) -> &'b dyn Model {
+        match self {
+            Self::Instead(model) => &**model,
+            Self::Same | Self::Blind => learned.model(),
+        }
+    }
 }
 
 /// The step that finds most of the cold targets among those that keep the warm ones; the smallest among equals.
@@ -166,17 +150,6 @@ fn supposed(counts: &[u32], seed: u64) -> Vec<bool> {
     let mut supposed = vec![false; counts.len()];
     chosen.iter().for_each(|&item| supposed[item] = true);
     supposed
-}
-
-/// The finder under the supposition, if it knows of events at all.
-fn supposing(finder: &Learned, is_cold: impl Fn(ItemIx) -> bool) -> Option<Supposing<'_>> {
-    match finder {
-        Learned::Batch(model) => match &**model {
-            BatchModel::Text(text) => Some(text.supposing_cold(is_cold)),
-            _ => None,
-        },
-        Learned::Online(_) => None,
-    }
 }
 
 /// A history without events of items that nobody is supposed to have met; none if nothing is left.
@@ -230,13 +203,6 @@ mod tests {
 
     fn warm(hits: &[bool]) -> Outcome {
         Outcome::Warm(hits.to_vec())
-    }
-
-    #[test]
-    fn what_could_be_chance_is_no_gain() {
-        assert!(!is_clear(&[1.0, 0.0, 0.0, 1.0], &[0.0, 1.0, 0.0, 0.9]));
-        assert!(is_clear(&[1.0, 0.8, 0.9, 1.0], &[0.5, 0.4, 0.5, 0.4]));
-        assert!(!is_clear(&[], &[]) && !is_clear(&[0.5; 3], &[0.5; 3]));
     }
 
     #[test]

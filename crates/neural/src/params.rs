@@ -129,7 +129,7 @@ impl Params {
             epochs: 40,
             events_max: 20_000_000,
             stop_after: None,
-            patience: 4,
+            patience: 10,
             seed: 42,
         }
     }
@@ -141,7 +141,8 @@ impl Params {
 
     /// Those of the feed-forward network.
     pub fn dense() -> Self {
-        let loss = Loss::Logistic { calibration: 0.0 };
+        // Logistic loss learns first that every sampled item is unlikely, and validation ends it before it tells them apart.
+        let loss = Loss::Squared;
         Self { architecture: Architecture::Dense { units: 128 }, loss, text: TextUse::None, ..Self::sequence() }
     }
 

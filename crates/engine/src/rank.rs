@@ -193,14 +193,19 @@ impl Scorer<'_> {
 ///
 /// Items of the history don't compete if the cases say so. A target that is masked has no rank and is left out.
 pub fn target_ranks(values: &[f32], case: &Case<'_>, mask_history: bool, masked: &mut Vec<ItemIx>) -> Vec<f64> {
+    mask(case, mask_history, masked);
+    let targets = case.targets.iter().filter(|target| masked.binary_search(target).is_err());
+    targets.map(|&target| rank_of(values, target, masked)).collect()
+}
+
+/// Gathers the items that don't compete in a case, sorted: those of its history, if `mask_history`.
+pub fn mask(case: &Case<'_>, mask_history: bool, masked: &mut Vec<ItemIx>) {
     masked.clear();
     if mask_history {
         masked.extend(case.history.iter().map(|event| event.item));
         masked.sort_unstable();
         masked.dedup();
     }
-    let targets = case.targets.iter().filter(|target| masked.binary_search(target).is_err());
-    targets.map(|&target| rank_of(values, target, masked)).collect()
 }
 
 #[allow(clippy::float_cmp, reason = "a tie is exact equality")]

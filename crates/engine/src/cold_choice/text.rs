@@ -12,7 +12,7 @@ use zhiyin_models::{
 use super::{DEPTH, possible, supposed};
 use crate::{
     learn::{BatchModel, Learned},
-    rank::{Case, Cases, target_ranks},
+    rank::{Case, Cases, mask},
 };
 
 /// Transitions must gain more than so many standard errors of the paired difference to none.
@@ -72,8 +72,7 @@ fn choose_transitions(supposing: &mut Supposing<'_>, cases: &Cases<'_>, supposed
 fn choose_lift(supposing: &Supposing<'_>, cases: &Cases<'_>, supposed: &[bool]) -> f32 {
     let outcome = |(scores, masked): &mut (Scores, Vec<ItemIx>), case: &Case<'_>| {
         score(supposing, cases, case, supposed, scores);
-        // Masks what the case masks; the rank itself is taken below.
-        target_ranks(scores.values(), case, cases.mask_history, masked);
+        mask(case, cases.mask_history, masked);
         let target = *case.targets.first()?;
         masked.binary_search(&target).is_err().then(|| gains_at_lifts(scores, target, supposed, masked))
     };
